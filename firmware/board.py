@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""A board: one hardware target, read from `board/<name>.yaml`, checked, and frozen.
+
+The file is strict: an unknown key, an address outside the lightweight bridge, an overlapping register window or an odd
+block size is a `UserError` that names file, key, value and what is valid. All sizes are bytes; addresses and offsets
+are integers (`0x...` in YAML). Register windows are offsets into the lightweight HPS-to-FPGA bridge, 0xff200000,
+2 MiB (Cyclone V HPS Technical Reference Manual, "HPS-FPGA Bridges"); FPGA interrupt n is GIC SPI 40 + n (same manual,
+"Interrupt Controller").
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from firmware import paths
+from firmware.errors import UserError
+
+PAGE_BYTES = 4096
+BRIDGE_BASE = 0xFF200000
+BRIDGE_BYTES = 0x200000
+FABRIC_SPI_BASE = 40
+FABRIC_INTERRUPTS = 64
+DEFAULT_BOARD = "de0-nano-soc"
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,30}$")]
+
+
+class Strict(BaseModel):
+    """Base of all parts: frozen, unknown keys are errors, no silent conversion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Window(Strict):
+    """A register window in the lightweight bridge: `offset` and `bytes`, both multiples of 4."""
+
+    offset: Annotated[int, Field(ge=0, lt=BRIDGE_BYTES, multiple_of=4)]
+    bytes: Annotated[int, Field(gt=0, le=BRIDGE_BYTES, multiple_of=4)]
+
+    @property
+    def address(self) -> int:
+        """Physical address of the first register."""
+        return BRIDGE_BASE + self.offset
+
+    @property
+    def end(self) -> int:
+        """Offset of the first byte behind the window."""
+        return self.offset + self.bytes
+
+
+class Msgdma(Strict):
+    """The mSGDMA that writes the samples (Embedded Peripherals IP User Guide, "Modular Scatter-Gather DMA")."""
+
+    csr: Window
+    descriptor: Window
+    response: Window
+    interrupt: Annotated[int, Field(ge=0, lt=FABRIC_INTERRUPTS)]
+    descriptor_depth: Annotated[int, Field(ge=8, le=1024)]
+
+    @property
+    def spi(self) -> int:
+        """GIC shared peripheral interrupt number."""
+        return FABRIC_SPI_BASE + self.interrupt
+
+
+class Fabric(Strict):
+    """What the FPGA is configured with: its identity and its register windows."""
+
+    id: Annotated[int, Field(gt=0, le=0xFFFFFFFF)]
+    sysid: Window
+    source: Window
+    msgdma: Msgdma
+
+    def windows(self) -> dict[str, Window]:
+        """All register windows by their key in the board file."""
+        return {
+            "sysid": self.sysid,
+            "source": self.source,
+            "msgdma.csr": self.msgdma.csr,
+            "msgdma.descriptor": self.msgdma.descriptor,
+            "msgdma.response": self.msgdma.response,
+        }
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> Fabric:
+        placed = sorted(self.windows().items(), key=lambda item: item[1].offset)
+        for key, window in placed:
+            if window.end > BRIDGE_BYTES:
+                raise ValueError(f"{key} ends at {window.end:#x}, outside the bridge (valid: up to {BRIDGE_BYTES:#x})")
+        for (key, window), (other_key, other) in itertools.pairwise(placed):
+            if window.end > other.offset:
+                raise ValueError(
+                    f"{key} [{window.offset:#x}, {window.end:#x}) overlaps {other_key} "
+                    f"[{other.offset:#x}, {other.end:#x}) (valid: windows that share no address)"
+                )
+        return self
+
+
+class Ring(Strict):
+    """The driver's set of blocks: `blocks` DMA buffers of `block_bytes`, any multiple of the page size."""
+
+    block_bytes: Annotated[int, Field(ge=65536, le=16 << 20, multiple_of=PAGE_BYTES)]
+    blocks: Annotated[int, Field(ge=2, le=1024)]
+
+
+class Board(Strict):
+    """One hardware target. `device_tree` is mainline Linux's name, without `.dts`."""
+
+    name: Name
+    title: Annotated[str, Field(min_length=1)]
+    device_tree: Annotated[str, Field(pattern=r"^socfpga_cyclone5_[a-z0-9_]+$")]
+    u_boot_defconfig: Annotated[str, Field(pattern=r"^socfpga_[a-z0-9_]+_defconfig$")]
+    memory_bytes: Annotated[int, Field(ge=256 << 20, le=4 << 30, multiple_of=1 << 20)]
+    fabric: Fabric
+    ring: Ring
+
+    @model_validator(mode="after")
+    def _ring_fits_memory(self) -> Board:
+        wanted, limit = self.ring.blocks * self.ring.block_bytes, self.memory_bytes // 4
+        if wanted > limit:
+            raise ValueError(
+                f"ring.blocks x ring.block_bytes is {wanted} (valid: at most a quarter of memory, {limit})"
+            )
+        return self
+
+
+def names(folder: Path = paths.BOARDS) -> list[str]:
+    """Names of the boards that have a file in `folder`, sorted."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def load(name: str, folder: Path = paths.BOARDS) -> Board:
+    """Board `name` from its file in `folder`. Raises UserError: unknown board, broken YAML, a bad value."""
+    if name not in names(folder):
+        raise UserError(f"unknown board {name!r} (valid: {', '.join(names(folder)) or 'none, no board file found'})")
+    path = folder / f"{name}.yaml"
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: no valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: a board file is a mapping of keys to values, this is {type(raw).__name__}")
+    try:
+        board = Board.model_validate(raw)
+    except ValidationError as error:
+        raise UserError("\n".join(_explain(path, detail) for detail in error.errors())) from error
+    if board.name != name:
+        raise UserError(f"{path}: name: {board.name!r} is not the file's name (valid: {name!r})")
+    return board
+
+
+def _explain(path: Path, detail: Any) -> str:
+    key = ".".join(str(part) for part in detail["loc"]) or "(whole file)"
+    if detail["type"] == "extra_forbidden":
+        model: type[BaseModel] = Board
+        for part in detail["loc"][:-1]:
+            model = model.model_fields[part].annotation  # type: ignore[assignment]
+        return f"{path}: {key}: unknown key (valid: {', '.join(model.model_fields)})"
+    if detail["type"] == "missing":
+        return f"{path}: {key}: missing key"
+    if detail["type"] == "value_error":
+        return f"{path}: {key}: {detail['ctx']['error']}"
+    value = detail["input"]
+    shown = f"{value:#x} ({value})" if type(value) is int else repr(value)
+    return f"{path}: {key}: {shown} is not valid: {detail['msg']}"
