@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""What a chain of tasks works on: `--board`, `--engine` and `--host`, said once, hold for the tasks behind it.
+
+    ./inv build --board=sockit deploy test       # sockit for all three
+
+Engines are `debian` (minutes, the default) and `yocto` (the release). A host is `name`, `name:port` or
+`user@name:port`; without one, the emulated board is meant. Raises UserError for an unknown engine, board or a malformed
+host.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from firmware import board as boards
+from firmware.board import Board
+from firmware.errors import UserError
+
+ENGINES = ("debian", "yocto")
+_HOST = re.compile(r"^(?:(?P<user>[a-z_][a-z0-9_-]*)@)?(?P<name>[A-Za-z0-9][A-Za-z0-9.-]*)(?::(?P<port>[0-9]{1,5}))?$")
+
+
+@dataclass(frozen=True)
+class Host:
+    """A board's address: `name`, TCP `port` of its SSH server, `user` to log in as."""
+
+    name: str
+    port: int = 22
+    user: str = "operator"
+
+
+def parse_host(text: str) -> Host:
+    """Host from `[user@]name[:port]`."""
+    found = _HOST.match(text)
+    port = int(found["port"] or 22) if found else 0
+    if not found or not 0 < port < 65536:
+        raise UserError(f"--host: {text!r} is no host (valid: name, name:port, user@name:port)")
+    return Host(found["name"], port, found["user"] or "operator")
+
+
+class Choice:
+    """The options given so far in this chain of tasks."""
+
+    def __init__(self) -> None:
+        """Nothing chosen yet: the defaults hold."""
+        self._board = boards.DEFAULT_BOARD
+        self.engine = ENGINES[0]
+        self.host: Host | None = None
+
+    def update(self, board: str | None = None, engine: str | None = None, host: str | None = None) -> Choice:
+        """Take over what was given; all of it is checked before anything is kept."""
+        if board:
+            boards.load(board)
+        if engine and engine not in ENGINES:
+            raise UserError(f"--engine: unknown engine {engine!r} (valid: {', '.join(ENGINES)})")
+        parsed = parse_host(host) if host else None
+        self._board = board or self._board
+        self.engine = engine or self.engine
+        self.host = parsed or self.host
+        return self
+
+    @property
+    def board(self) -> Board:
+        """The chosen board, loaded and checked."""
+        return boards.load(self._board)

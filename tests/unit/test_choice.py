@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""Options of a chain of tasks: wrong input first, and what was said once holds for the tasks behind it."""
+
+from __future__ import annotations
+
+import pytest
+
+from firmware.choice import Choice, Host, parse_host
+from firmware.errors import UserError
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize("text", ["", "a b", "host:", "host:0", "host:65536", "-x", "a@b@c", "host:22x", "@host"])
+def test_malformed_host_is_refused_with_what_is_valid(text: str) -> None:
+    with pytest.raises(UserError, match=r"valid: name, name:port"):
+        parse_host(text)
+
+
+def test_unknown_engine_keeps_nothing_of_the_call() -> None:
+    choice = Choice()
+    with pytest.raises(UserError, match=r"unknown engine 'make' \(valid: debian, yocto\)"):
+        choice.update(board="sockit", engine="make")
+    assert choice.board.name == "de0-nano-soc"
+
+
+def test_unknown_board_lists_the_known() -> None:
+    with pytest.raises(UserError, match=r"unknown board 'x' \(valid: de0-nano-soc"):
+        Choice().update(board="x")
+
+
+def test_host_has_defaults() -> None:
+    assert parse_host("board-7") == Host("board-7", 22, "operator")
+    assert parse_host("me@10.0.0.7:2222") == Host("10.0.0.7", 2222, "me")
+
+
+def test_said_once_holds_for_the_chain() -> None:
+    choice = Choice().update(board="sockit", host="board-7")
+    choice.update()
+    assert (choice.board.name, choice.host) == ("sockit", Host("board-7"))
