@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""The receiver on the host: takes one capture off the board's stream, checks it and counts what is missing.
+
+    python -m firmware.receiver --host board-7 --port 7700 --pattern counter
+
+It connects and waits; the capture is started over the control socket (`capturectl start`). It ends with the capture's
+end record. Payloads are received into one buffer that is used again, framing as docs/wire.md, patterns as
+`firmware.pattern`. A stream that is no stream, or that ends in the middle of a record, is a TargetError; what was lost
+or damaged on the way is no error but part of the `Reception`, for the caller to judge.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from firmware import pattern as patterns
+from firmware import wire
+from firmware.errors import FirmwareError, TargetError, UserError
+
+TIMEOUT_SECONDS = 120.0
+_LINE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What arrived. Bytes, seconds from the first record to the last; `arrivals` in seconds since the first record."""
+
+    bytes: int
+    blocks: int
+    first_sequence: int
+    gaps: int  # records with the gap flag
+    errors: int  # records with the error flag: their contents are not checked
+    lost_bytes: int  # that the board reported
+    missing_bytes: int  # that the counter pattern shows to be missing
+    corrupt: int  # words that no loss explains
+    sequence_breaks: int  # records that are not the one behind the previous
+    ended: bool  # the end record came, and its totals are ours
+    seconds: float
+    arrivals: tuple[float, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that was sampled from the start of the capture arrived undamaged."""
+        damage = self.corrupt + self.sequence_breaks + self.errors + self.gaps + self.lost_bytes + self.missing_bytes
+        return self.ended and self.first_sequence == 0 and damage == 0
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        speed = self.bytes / 1e6 / self.seconds if self.seconds else 0.0
+        return (
+            f"{self.bytes} bytes in {self.blocks} blocks, {self.seconds:.1f} s, {speed:.1f} MB/s; "
+            f"gaps {self.gaps}, lost {self.lost_bytes} (seen missing {self.missing_bytes}), corrupt {self.corrupt}, "
+            f"sequence breaks {self.sequence_breaks}, errors {self.errors}" + ("" if self.ended else "; NO end record")
+        )
+
+
+class Receiver:
+    """One connection to the stream. Every method raises TargetError: refused, silent, no stream, cut off."""
+
+    def __init__(self, host: str, port: int, pattern: str = "counter", timeout: float = TIMEOUT_SECONDS) -> None:
+        """Connect; `timeout` is the longest silence in seconds. Raises UserError: unknown pattern, impossible port."""
+        self._checker = patterns.checker(pattern)
+        if not 0 < port < 1 << 16:
+            raise UserError(f"port {port} (valid: 1 to 65535)")
+        self._name = f"{host}:{port}"
+        self._header = bytearray(wire.HEADER_BYTES)
+        self._payload = bytearray()
+        self._arrivals: list[float] = []
+        self._bytes = self._gaps = self._errors = self._lost = self._breaks = 0
+        self._first: wire.Header | None = None
+        self._previous: wire.Header | None = None
+        try:
+            self._socket = socket.create_connection((host, port), timeout=timeout)
+        except OSError as error:
+            raise TargetError(self._name, f"cannot connect: {error}") from error
+
+    def __enter__(self) -> Receiver:
+        """The receiver itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def run(self, progress: Callable[[int, float], None] | None = None) -> Reception:
+        """Receive until the end record; `progress` is told bytes and seconds after each record."""
+        started = 0.0
+        while (header := self._next_header()) is not None:
+            payload = self._next_payload(header.payload_bytes)
+            now = time.monotonic()
+            if not self._arrivals:
+                started = now
+            if header.flags & wire.FLAG_END:
+                return self._result(now - started if started else 0.0, self._ends_as_said(header))
+            self._arrivals.append(now - started)
+            self._account(header, payload)
+            if progress is not None:
+                progress(self._bytes, now - started)
+        return self._result(self._arrivals[-1] if self._arrivals else 0.0, False)
+
+    def _next_header(self) -> wire.Header | None:
+        if not self._fill(memoryview(self._header), may_end=True):
+            return None
+        try:
+            return wire.unpack(self._header)
+        except ValueError as error:
+            place = f"record {len(self._arrivals)}, behind {self._bytes} bytes of payload"
+            raise TargetError(self._name, f"not the capture stream: {error} ({place})") from error
+
+    def _next_payload(self, size: int) -> memoryview:
+        if size > len(self._payload):
+            self._payload = bytearray(size)
+        view = memoryview(self._payload)[:size]
+        self._fill(view, may_end=False)
+        return view
+
+    def _fill(self, view: memoryview, may_end: bool) -> bool:
+        """Receive exactly `view`; False when the stream ended before its first byte and may."""
+        got = 0
+        while got < len(view):
+            try:
+                taken = self._socket.recv_into(view[got:])
+            except TimeoutError as error:
+                seconds = self._socket.gettimeout()
+                raise TargetError(self._name, f"nothing came for {seconds:g} s, behind {self._bytes} bytes") from error
+            except OSError as error:
+                raise TargetError(self._name, f"connection lost behind {self._bytes} bytes: {error}") from error
+            if taken == 0:
+                if may_end and got == 0:
+                    return False
+                where = f"{got} of {len(view)} bytes of a {'header' if may_end else 'payload'} came"
+                raise TargetError(self._name, f"the stream ended inside record {len(self._arrivals)}: {where}")
+            got += taken
+        return True
+
+    def _account(self, header: wire.Header, payload: memoryview) -> None:
+        previous = self._previous
+        if previous is None:
+            self._first = header
+        elif (header.capture, header.sequence) != (previous.capture, previous.sequence + 1):
+            self._breaks += 1
+        self._previous = header
+        gap = bool(header.flags & wire.FLAG_GAP)
+        self._gaps += gap
+        self._lost += header.lost_bytes
+        self._bytes += len(payload)
+        if header.flags & wire.FLAG_ERROR:
+            self._errors += 1
+            return
+        self._checker.check(payload, gap, first=previous is None and header.sequence == 0)
+
+    def _ends_as_said(self, end: wire.Header) -> bool:
+        """Whether the end record's totals are ours; who joined late can't tell."""
+        if self._first is None:
+            return end.sequence == 0
+        if self._first.sequence:
+            return True
+        return (end.sequence, end.lost_bytes, end.capture) == (len(self._arrivals), self._lost, self._first.capture)
+
+    def _result(self, seconds: float, ended: bool) -> Reception:
+        return Reception(
+            bytes=self._bytes,
+            blocks=len(self._arrivals),
+            first_sequence=self._first.sequence if self._first else 0,
+            gaps=self._gaps,
+            errors=self._errors,
+            lost_bytes=self._lost,
+            missing_bytes=self._checker.missing_bytes,
+            corrupt=self._checker.corrupt,
+            sequence_breaks=self._breaks,
+            ended=ended,
+            seconds=seconds,
+            arrivals=tuple(self._arrivals),
+        )
+
+
+def receive(
+    host: str,
+    port: int,
+    pattern: str = "counter",
+    timeout: float = TIMEOUT_SECONDS,
+    connected: Callable[[], None] | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> Reception:
+    """Receive one capture; `connected` is called once the connection stands, to start it. Errors as `Receiver`."""
+    with Receiver(host, port, pattern, timeout) as receiver:
+        if connected is not None:
+            connected()
+        return receiver.run(progress)
+
+
+def _live_line() -> Callable[[int, float], None]:
+    shown = [0.0]
+
+    def show(size: int, seconds: float) -> None:
+        if seconds - shown[0] >= _LINE_SECONDS:
+            shown[0] = seconds
+            print(f"\r{size / 1e6:12.1f} MB  {size / 1e6 / seconds:8.1f} MB/s", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Receive one capture and print the summary; exit status 1 when it is not whole, else as `firmware.errors`."""
+    parser = argparse.ArgumentParser(prog="firmware.receiver", description="Receives and checks one capture.")
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--pattern", choices=sorted(patterns.CHECKERS), default="counter")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="longest silence, seconds")
+    options = parser.parse_args(arguments)
+    try:
+        live = _live_line() if sys.stderr.isatty() else None
+        seen = receive(options.host, options.port, options.pattern, options.timeout, progress=live)
+    except FirmwareError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    print(seen)
+    return 0 if seen.whole else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
