@@ -5,6 +5,11 @@
  * One owner at a time opens the device; it maps the whole ring once, read-only (offset 0, blocks one after the other),
  * starts it, dequeues filled blocks and enqueues them again when the last user of their pages is done.
  * All structures have a fixed size and no implicit padding; reserved fields must be zero (else EINVAL).
+ *
+ * open	EBUSY: there is an owner; EIO: the DMA hangs; ENOMEM: pages still in use by a socket could not be replaced.
+ * mmap	MAP_SHARED, PROT_READ, offset 0, exactly map_bytes; else EACCES or EINVAL. A forked child does not inherit it.
+ * poll	POLLIN: a dequeue would return blocks; POLLERR and POLLHUP: the device is gone.
+ * All calls fail with ENODEV once the device is gone; the mapping stays readable until it is unmapped.
  */
 #ifndef _UAPI_CAPTURE_RING_H
 #define _UAPI_CAPTURE_RING_H
@@ -55,7 +60,7 @@ struct capture_ring_start {
 	__u32 reserved[4];
 };
 
-#define CAPTURE_RING_BLOCK_GAP		(1 << 0)	/* @lost_bytes were lost right before this block */
+#define CAPTURE_RING_BLOCK_GAP		(1 << 0)	/* bytes were lost right before this block, or inside it */
 #define CAPTURE_RING_BLOCK_ERROR	(1 << 1)	/* the DMA reported an error: contents are not to be trusted */
 
 /**
@@ -66,7 +71,8 @@ struct capture_ring_start {
  * @reserved: zero
  * @sequence: 0, 1, 2, ... from the start of the capture
  * @time_ns: CLOCK_MONOTONIC at completion
- * @lost_bytes: bytes that the source dropped between the previous block and this one
+ * @lost_bytes: bytes that the source dropped until now and that no earlier block has reported; only with
+ *	CAPTURE_RING_BLOCK_GAP, and 0 when an earlier block's report, which is made at its completion, included them
  */
 struct capture_ring_block {
 	__u32 index;
@@ -118,6 +124,18 @@ struct capture_ring_statistics {
 	__u32 reserved[4];
 };
 
+/*
+ * INFO		what the device is.
+ * START	begin a capture. Blocks of the one before that were not dequeued are dropped, dequeued ones stay so.
+ *		EBUSY: one runs; EINVAL: unknown pattern, rate above 32 bits; EIO: the DMA hangs.
+ * STOP		end the capture. Filled blocks can still be dequeued; a block that is filled in part is dropped.
+ *		No error when none runs.
+ * DEQUEUE	take filled blocks, oldest first; waits for one unless O_NONBLOCK. EAGAIN: O_NONBLOCK, and none there;
+ *		ENODATA: no capture runs, and none left; EINTR.
+ * ENQUEUE	give blocks back, in any order, when nothing reads their pages any more, a socket's zero-copy
+ *		transmission included. EINVAL: one of them is not dequeued, or named twice; none has been taken then.
+ * STATISTICS	counters; bytes_lost includes what no block has reported yet.
+ */
 #define CAPTURE_RING_IOC_INFO		_IOR('C', 0x40, struct capture_ring_info)
 #define CAPTURE_RING_IOC_START		_IOW('C', 0x41, struct capture_ring_start)
 #define CAPTURE_RING_IOC_STOP		_IO('C', 0x42)

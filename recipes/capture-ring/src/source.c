@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The capture source in the fabric; see source.h. */
+#include <linux/io.h>
+#include <linux/iopoll.h>
+#include <linux/platform_device.h>
+#include <linux/property.h>
+
+#include "source.h"
+
+#define SYSID_ID		0x00
+
+#define SOURCE_CONTROL		0x00
+#define   CONTROL_RUN		BIT(0)
+#define   CONTROL_CLEAR		BIT(1)	/* clears itself; RUN must be 0 */
+#define SOURCE_PATTERN		0x08
+#define SOURCE_RATE		0x0c	/* bytes a second; 0: no limit */
+#define SOURCE_FIFO_BYTES	0x10
+#define SOURCE_LOST_LOW		0x18
+#define SOURCE_LOST_HIGH	0x1c
+
+#define CLEAR_TIMEOUT_US	10000
+
+/* The check that keeps a driver away from a fabric that it does not know. */
+static int check_identity(struct capture_source *source, struct platform_device *pdev)
+{
+	struct device *dev = &pdev->dev;
+	void __iomem *sysid;
+	u32 wanted;
+	int ret;
+
+	ret = device_property_read_u32(dev, "cyclone-capture,fabric-id", &wanted);
+	if (ret)
+		return dev_err_probe(dev, ret, "no cyclone-capture,fabric-id in the device tree\n");
+	sysid = devm_platform_ioremap_resource_byname(pdev, "sysid");
+	if (IS_ERR(sysid))
+		return dev_err_probe(dev, PTR_ERR(sysid), "no registers of the sysid\n");
+	source->fabric_id = readl(sysid + SYSID_ID);
+	if (source->fabric_id != wanted)
+		return dev_err_probe(dev, -ENODEV,
+				     "the FPGA says fabric %#x, the device tree %#x: load the bitstream that belongs to this image\n",
+				     source->fabric_id, wanted);
+	return 0;
+}
+
+/**
+ * capture_source_init() - check the fabric's identity, find the source, stop it
+ * @source: zeroed memory
+ * @pdev: the device
+ *
+ * Return: 0, or an error that was explained in the kernel's log.
+ */
+int capture_source_init(struct capture_source *source, struct platform_device *pdev)
+{
+	int ret = check_identity(source, pdev);
+
+	if (ret)
+		return ret;
+	spin_lock_init(&source->latch);
+	source->registers = devm_platform_ioremap_resource_byname(pdev, "source");
+	if (IS_ERR(source->registers))
+		return dev_err_probe(&pdev->dev, PTR_ERR(source->registers), "no registers of the source\n");
+	capture_source_run(source, false);
+	return 0;
+}
+
+/**
+ * capture_source_accepts() - whether the source can do what user space wants
+ * @start: pattern and rate
+ */
+bool capture_source_accepts(const struct capture_ring_start *start)
+{
+	return start->pattern <= CAPTURE_RING_PATTERN_PRBS31 && start->rate <= U32_MAX;
+}
+
+/**
+ * capture_source_prepare() - empty the source's FIFO, set its counters to zero, set pattern and rate
+ * @source: the source, not running
+ * @start: pattern and rate
+ *
+ * Return: 0 or -ETIMEDOUT.
+ */
+int capture_source_prepare(struct capture_source *source, const struct capture_ring_start *start)
+{
+	u32 control;
+	int ret;
+
+	writel(CONTROL_CLEAR, source->registers + SOURCE_CONTROL);
+	ret = readl_poll_timeout(source->registers + SOURCE_CONTROL, control, !(control & CONTROL_CLEAR), 1,
+				 CLEAR_TIMEOUT_US);
+	if (ret)
+		return ret;
+	writel(start->pattern, source->registers + SOURCE_PATTERN);
+	writel(start->rate, source->registers + SOURCE_RATE);
+	return 0;
+}
+
+/**
+ * capture_source_run() - let the source produce data, or stop it
+ * @source: the source
+ * @run: which of both
+ */
+void capture_source_run(struct capture_source *source, bool run)
+{
+	writel(run ? CONTROL_RUN : 0, source->registers + SOURCE_CONTROL);
+}
+
+/**
+ * capture_source_lost() - bytes that the source has dropped since it was prepared
+ * @source: the source
+ */
+u64 capture_source_lost(struct capture_source *source)
+{
+	u64 lost;
+
+	spin_lock(&source->latch);
+	lost = readl(source->registers + SOURCE_LOST_LOW);
+	lost |= (u64)readl(source->registers + SOURCE_LOST_HIGH) << 32;
+	spin_unlock(&source->latch);
+	return lost;
+}
+
+/**
+ * capture_source_fifo_bytes() - depth of the source's FIFO
+ * @source: the source
+ */
+u32 capture_source_fifo_bytes(struct capture_source *source)
+{
+	return readl(source->registers + SOURCE_FIFO_BYTES);
+}
