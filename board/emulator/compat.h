@@ -1,0 +1,56 @@
+/*
+ * What differs between the QEMU releases that the emulated board is built for: 7.2 (Debian 12) and 10.0 (Debian 13).
+ * Every file includes this header first (through cyclone5.h); nowhere else may a QEMU version be asked for.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef CYCLONE5_COMPAT_H
+#define CYCLONE5_COMPAT_H
+
+#include "qemu/osdep.h"
+
+#if !((QEMU_VERSION_MAJOR == 7 && QEMU_VERSION_MINOR == 2) || (QEMU_VERSION_MAJOR == 10 && QEMU_VERSION_MINOR == 0))
+#error "the emulated board supports QEMU 7.2 (Debian 12) and 10.0 (Debian 13)"
+#endif
+
+#include "cpu.h"
+#include "exec/address-spaces.h"
+#include "hw/qdev-properties.h"
+#include "hw/qdev-properties-system.h"
+#include "hw/resettable.h"
+#include "net/net.h"
+
+#if QEMU_VERSION_MAJOR >= 10
+#include "hw/char/serial-mm.h"
+#include "system/block-backend.h"
+#include "system/blockdev.h"
+#include "system/dma.h"
+#include "system/reset.h"
+#include "system/runstate.h"
+#include "system/system.h"
+
+#define C5_PROPERTIES static const Property
+#define C5_PROPERTIES_END
+#define C5_RESET_PHASE(name) void name(Object *obj, ResetType type)
+#define c5_connect_nic(dev) qemu_configure_nic_device(dev, true, NULL)
+#else
+#include "hw/char/serial.h"
+#include "sysemu/block-backend.h"
+#include "sysemu/blockdev.h"
+#include "sysemu/dma.h"
+#include "sysemu/reset.h"
+#include "sysemu/runstate.h"
+#include "sysemu/sysemu.h"
+
+#define C5_PROPERTIES static Property
+#define C5_PROPERTIES_END DEFINE_PROP_END_OF_LIST(),
+#define C5_RESET_PHASE(name) void name(Object *obj)
+#define c5_connect_nic(dev)                              \
+    do {                                                 \
+        if (nd_table[0].used) {                          \
+            qdev_set_nic_properties(dev, &nd_table[0]);  \
+        }                                                \
+    } while (0)
+#endif
+
+#endif

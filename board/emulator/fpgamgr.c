@@ -1,0 +1,213 @@
+/*
+ * FPGA manager: configures the FPGA through the passive-parallel port. TRM "FPGA Manager"; used by U-Boot's
+ * socfpga_gen5.c and Linux's socfpga.c.
+ *
+ * The control block goes through its real phases: nCONFIG pulled -> reset; released -> configuration; with AXI
+ * configuration enabled, words written to the data window count; CONF_DONE after `bitstream-bytes` of them; clocks given
+ * with DCLKCNT -> initialisation -> user mode. A shorter bitstream never gets CONF_DONE. What the bitstream says is not
+ * looked at: the fabric is what the machine was started with. MSEL is property `msel` (0x0a: passive parallel x32,
+ * compressed). A warm reset leaves the FPGA configured; a power-on or cold reset clears it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "cyclone5.h"
+
+OBJECT_DECLARE_SIMPLE_TYPE(C5Fpgamgr, C5_FPGAMGR)
+
+enum { STAT = 0x000, CTRL = 0x004, DCLKCNT = 0x008, DCLKSTAT = 0x00c, INTEN = 0x830, INTMASK = 0x834,
+       INT_POLARITY = 0x83c, INTSTATUS = 0x840, RAW_INTSTATUS = 0x844, EOI = 0x84c, EXT_PORTA = 0x850, VERSION = 0x86c };
+
+enum { MODE_OFF, MODE_RESET, MODE_CONFIG, MODE_INIT, MODE_USER };
+
+#define STAT_MSEL_SHIFT   3
+#define CTRL_EN           (1u << 0)
+#define CTRL_NCE          (1u << 1)
+#define CTRL_NCONFIGPULL  (1u << 2)
+#define CTRL_AXICFGEN     (1u << 8)
+#define PIN_NSTATUS       (1u << 0)
+#define PIN_CONF_DONE     (1u << 1)
+#define PIN_INIT_DONE     (1u << 2)
+#define PIN_FPGA_POWER_ON (1u << 11)
+#define PINS              0xfff
+#define VERSION_ID        0x3230382a
+
+struct C5Fpgamgr {
+    SysBusDevice parent_obj;
+    MemoryRegion iomem, data;
+    qemu_irq irq, user_mode;
+    uint32_t msel, bitstream_bytes;
+    uint32_t mode;
+    uint32_t loaded;            /* bytes */
+    uint32_t regs[0x900 / 4];
+};
+
+static uint32_t fpgamgr_pins(C5Fpgamgr *s)
+{
+    bool done = s->mode >= MODE_INIT || (s->mode == MODE_CONFIG && s->loaded >= s->bitstream_bytes);
+
+    return PIN_FPGA_POWER_ON | (s->mode >= MODE_CONFIG ? PIN_NSTATUS : 0) | (done ? PIN_CONF_DONE : 0) |
+           (s->mode == MODE_USER ? PIN_INIT_DONE : 0);
+}
+
+static uint32_t fpgamgr_raw(C5Fpgamgr *s)
+{
+    return ~(fpgamgr_pins(s) ^ s->regs[INT_POLARITY / 4]) & s->regs[INTEN / 4] & PINS;
+}
+
+static void fpgamgr_update(C5Fpgamgr *s)
+{
+    qemu_set_irq(s->user_mode, s->mode == MODE_USER);
+    qemu_set_irq(s->irq, !!(fpgamgr_raw(s) & ~s->regs[INTMASK / 4]));
+}
+
+static void fpgamgr_control(C5Fpgamgr *s, uint32_t control)
+{
+    if (!(control & CTRL_EN) || (control & CTRL_NCE)) {
+        return;
+    }
+    if (control & CTRL_NCONFIGPULL) {
+        s->mode = MODE_RESET;
+    } else if (s->mode == MODE_RESET) {
+        s->mode = MODE_CONFIG;
+        s->loaded = 0;
+    }
+}
+
+static void fpgamgr_clocks(C5Fpgamgr *s)
+{
+    s->regs[DCLKSTAT / 4] = 1;
+    if (s->mode == MODE_CONFIG && s->loaded >= s->bitstream_bytes) {
+        s->mode = MODE_INIT;
+    } else if (s->mode == MODE_INIT) {
+        s->mode = MODE_USER;
+    }
+}
+
+static uint64_t fpgamgr_read(void *opaque, hwaddr offset, unsigned size)
+{
+    C5Fpgamgr *s = opaque;
+    uint32_t word = offset < sizeof(s->regs) ? s->regs[offset / 4] : 0;
+
+    switch (offset & ~3) {
+    case STAT:
+        word = s->msel << STAT_MSEL_SHIFT | s->mode;
+        break;
+    case EXT_PORTA:
+        word = fpgamgr_pins(s);
+        break;
+    case RAW_INTSTATUS:
+        word = fpgamgr_raw(s);
+        break;
+    case INTSTATUS:
+        word = fpgamgr_raw(s) & ~s->regs[INTMASK / 4];
+        break;
+    case VERSION:
+        word = VERSION_ID;
+        break;
+    }
+    return c5_lanes_read(word, offset);
+}
+
+static void fpgamgr_write(void *opaque, hwaddr offset, uint64_t value, unsigned size)
+{
+    C5Fpgamgr *s = opaque;
+    uint32_t old, new;
+
+    if (offset >= sizeof(s->regs)) {
+        return;
+    }
+    old = s->regs[offset / 4];
+    new = c5_lanes_write(old, offset, value, size);
+    switch (offset & ~3) {
+    case STAT:
+    case EXT_PORTA:
+        return;
+    case CTRL:
+        fpgamgr_control(s, new);
+        break;
+    case DCLKCNT:
+        fpgamgr_clocks(s);
+        break;
+    case DCLKSTAT:
+        new = old & ~new;
+        break;
+    }
+    s->regs[offset / 4] = new;
+    fpgamgr_update(s);
+}
+
+C5_REGISTER_OPS(fpgamgr_ops, fpgamgr_read, fpgamgr_write);
+
+static uint64_t fpgamgr_data_read(void *opaque, hwaddr offset, unsigned size)
+{
+    return 0;
+}
+
+static void fpgamgr_data_write(void *opaque, hwaddr offset, uint64_t value, unsigned size)
+{
+    C5Fpgamgr *s = opaque;
+
+    if (s->mode != MODE_CONFIG || !(s->regs[CTRL / 4] & CTRL_AXICFGEN)) {
+        return;
+    }
+    s->loaded = MIN(s->loaded + size, s->bitstream_bytes);
+    if (s->loaded == s->bitstream_bytes) {
+        fpgamgr_update(s);
+    }
+}
+
+C5_REGISTER_OPS(fpgamgr_data_ops, fpgamgr_data_read, fpgamgr_data_write);
+
+static C5_RESET_PHASE(fpgamgr_reset)
+{
+    C5Fpgamgr *s = C5_FPGAMGR(obj);
+
+    memset(s->regs, 0, sizeof(s->regs));
+    if (cyclone5_reset_kind() != C5_RESET_WARM) {
+        s->mode = cyclone5_direct_kernel ? MODE_USER : MODE_CONFIG;
+        s->loaded = 0;
+    }
+}
+
+static C5_RESET_PHASE(fpgamgr_reset_exit)
+{
+    fpgamgr_update(C5_FPGAMGR(obj));
+}
+
+static void fpgamgr_realize(DeviceState *dev, Error **errp)
+{
+    C5Fpgamgr *s = C5_FPGAMGR(dev);
+
+    memory_region_init_io(&s->iomem, OBJECT(s), &fpgamgr_ops, s, TYPE_C5_FPGAMGR, 4 * KiB);
+    memory_region_init_io(&s->data, OBJECT(s), &fpgamgr_data_ops, s, "cyclone5-fpgamgr-data", 4 * KiB);
+    sysbus_init_mmio(SYS_BUS_DEVICE(dev), &s->iomem);
+    sysbus_init_mmio(SYS_BUS_DEVICE(dev), &s->data);
+    sysbus_init_irq(SYS_BUS_DEVICE(dev), &s->irq);
+    qdev_init_gpio_out_named(dev, &s->user_mode, C5_LINE_USER_MODE, 1);
+}
+
+C5_PROPERTIES fpgamgr_properties[] = {
+    DEFINE_PROP_UINT32("msel", C5Fpgamgr, msel, 0x0a),
+    DEFINE_PROP_UINT32("bitstream-bytes", C5Fpgamgr, bitstream_bytes, 64 * KiB),
+    C5_PROPERTIES_END
+};
+
+static void fpgamgr_class_init(ObjectClass *klass, void *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+
+    dc->realize = fpgamgr_realize;
+    device_class_set_props(dc, fpgamgr_properties);
+    RESETTABLE_CLASS(klass)->phases.hold = fpgamgr_reset;
+    RESETTABLE_CLASS(klass)->phases.exit = fpgamgr_reset_exit;
+}
+
+static const TypeInfo fpgamgr_types[] = {
+    {
+        .name = TYPE_C5_FPGAMGR,
+        .parent = TYPE_SYS_BUS_DEVICE,
+        .instance_size = sizeof(C5Fpgamgr),
+        .class_init = fpgamgr_class_init,
+    },
+};
+DEFINE_TYPES(fpgamgr_types)

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: MIT
+"""The emulated board: one QEMU process with the machine of board/emulator, a card, and ways to talk to it.
+
+`plan` gives the command line, purely; `Emulator` runs it. The board's SSH and stream ports are forwarded to loopback
+ports that are free at the moment; if another program takes one in between, others are tried. The control channel (QMP)
+and the console are unix sockets in `folder`, which are listening before QEMU starts, so nothing is waited for but the
+first answer; their paths may be longer than the kernel's 107 bytes. The console goes to a log, too. QEMU ends with the
+thread that started it, unless it is detached.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from firmware import emulator_build, tool
+from firmware.board import Board
+from firmware.errors import TargetError, UserError
+from firmware.layout import MIB
+from firmware.qmp import Qmp
+
+LOOPBACK = "127.0.0.1"
+SSH_PORT = 22
+STREAM_PORT = 7700
+PORT_ATTEMPTS = 5
+STOP_SECONDS = 10.0
+PORT_TAKEN = "Could not set up host forwarding rule"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one run of QEMU depends on; the descriptors are listening sockets that it inherits."""
+
+    board: Board
+    shared_object: Path
+    card: Path
+    console_log: Path
+    qmp_descriptor: int
+    console_descriptor: int
+    ssh_port: int
+    stream_port: int
+    icount: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)  # QOM property ("type.name") -> value
+
+
+def properties(board: Board) -> dict[str, str]:
+    """QOM properties that carry the board file's facts into the emulated fabric."""
+    fabric, msgdma = board.fabric, board.fabric.msgdma
+    return {
+        "cyclone5-fabric.id": str(fabric.id),
+        "cyclone5-fabric.sysid-offset": str(fabric.sysid.offset),
+        "cyclone5-fabric.source-offset": str(fabric.source.offset),
+        "cyclone5-fabric.csr-offset": str(msgdma.csr.offset),
+        "cyclone5-fabric.descriptor-offset": str(msgdma.descriptor.offset),
+        "cyclone5-fabric.response-offset": str(msgdma.response.offset),
+        "cyclone5-fabric.interrupt": str(msgdma.interrupt),
+        "cyclone5-msgdma.depth": str(msgdma.descriptor_depth),
+    }
+
+
+def plan(settings: Plan) -> list[str]:
+    """QEMU's command line, without the program's name."""
+    forward = "".join(
+        f",hostfwd=tcp:{LOOPBACK}:{host}-:{guest}"
+        for host, guest in ((settings.ssh_port, SSH_PORT), (settings.stream_port, STREAM_PORT))
+    )
+    console = f"fd={settings.console_descriptor},server=on,wait=off,logfile={_escape(settings.console_log)}"
+    argv = ["-machine", emulator_build.MACHINE, "-m", f"{settings.board.memory_bytes // MIB}M"]
+    argv += ["-name", f"cyclone-capture-{settings.board.name}", "-nodefaults", "-no-user-config", "-display", "none"]
+    argv += ["-plugin", f"file={_escape(settings.shared_object)}"]  # board/emulator/spin.c; the rest is preloaded
+    argv += ["-drive", drive(settings.card)]
+    argv += ["-nic", f"user{forward}"]
+    argv += ["-chardev", f"socket,id=console,{console}", "-serial", "chardev:console"]
+    argv += ["-chardev", f"socket,id=qmp,fd={settings.qmp_descriptor},server=on,wait=off"]
+    argv += ["-mon", "chardev=qmp,mode=control"]
+    if settings.icount is not None:
+        argv += ["-icount", f"shift={settings.icount},sleep=off"]
+    for name, value in {**properties(settings.board), **settings.options}.items():
+        argv += ["-global", f"{name}={value}"]
+    return argv
+
+
+def drive(card: Path) -> str:
+    """QEMU's word for the card; also what a running emulator is recognised by."""
+    return f"if=sd,format=raw,file={_escape(card)}"
+
+
+def _escape(path: Path) -> str:
+    return str(path).replace(",", ",,")
+
+
+def check_card(card: Path) -> None:
+    """Raise UserError unless `card` is a file that QEMU takes as an SD card: a power of two in size."""
+    if not card.is_file():
+        raise UserError(f"no card {card} (valid: a file made by firmware/card.py from an image)")
+    size = card.stat().st_size
+    if size < MIB or size & (size - 1):
+        raise UserError(f"{card}: {size} bytes are no card (valid: a power of two, at least {MIB})")
+
+
+@contextmanager
+def locked(card: Path) -> Iterator[int]:
+    """A descriptor that holds the card's lock, for QEMU to inherit: QEMU itself would share an SD card's file.
+
+    Raises UserError when another emulated board has it.
+    """
+    with card.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{card} is in use by another emulated board (valid: stop it, or use a copy)") from error
+        yield stream.fileno()
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback TCP ports that nobody has at the moment. Raises UserError when none can be bound."""
+    try:
+        with _listeners(count) as taken:
+            return [listener.getsockname()[1] for listener in taken]
+    except OSError as error:
+        raise UserError(f"no loopback port can be bound: {error} (valid: allow binding to {LOOPBACK})") from error
+
+
+@contextmanager
+def _listeners(count: int) -> Iterator[list[socket.socket]]:
+    listeners: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            listeners.append(socket.create_server((LOOPBACK, 0)))
+        yield listeners
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+@contextmanager
+def near(path: Path) -> Iterator[str]:
+    """A short name for the unix socket `path`, through its folder's descriptor: the kernel takes 107 bytes at most."""
+    descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{path.name}"
+    finally:
+        os.close(descriptor)
+
+
+def listen(path: Path) -> socket.socket:
+    """A unix socket that listens at `path`; an old one is replaced."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    with near(path) as name:
+        listener.bind(name)
+    listener.listen(4)
+    return listener
+
+
+def connect(path: Path) -> socket.socket:
+    """A connection to the unix socket at `path`. Raises TargetError when nobody listens."""
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        with near(path) as name:
+            connection.connect(name)
+    except OSError as error:
+        connection.close()
+        raise TargetError("emulator", f"{path}: {error.strerror}: the emulated board does not run") from error
+    return connection
+
+
+class Emulator:
+    """One emulated board: power-on with `start`, power-off with `stop`. Raises UserError, ToolError, TargetError."""
+
+    def __init__(self, board: Board, card: Path, folder: Path, **options: str) -> None:
+        """Name the `card` file and the `folder` for logs and sockets; `options` as in `Plan` with `.` as `__`."""
+        self.board, self.card, self.folder = board, card.absolute(), folder.absolute()
+        self.options = {name.replace("__", ".").replace("_", "-"): value for name, value in options.items()}
+        self.console_log = self.folder / "console.log"
+        self.log = self.folder / "qemu.log"
+        self.ssh_port = self.stream_port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._seen = 0  # bytes of the console that `wait_console` has matched
+
+    @property
+    def pid(self) -> int:
+        """Process id of QEMU. Raises TargetError when it has not been started."""
+        if self._process is None:
+            raise TargetError("emulator", "the emulated board is off")
+        return self._process.pid
+
+    def start(self, detach: bool = False, icount: int | None = None) -> None:
+        """Power on; returns when QMP answers. `detach`: the board outlives this program. `icount`: QEMU's `shift`."""
+        check_card(self.card)
+        if self._process and self._process.poll() is None:
+            raise UserError(f"the emulated board in {self.folder} runs already (valid: stop it first)")
+        shared_object = emulator_build.build() / "cyclone5.so"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for attempt in range(PORT_ATTEMPTS):
+            self.ssh_port, self.stream_port = free_ports(2)
+            self._launch(shared_object, detach, icount)
+            try:
+                self.qmp("query-status")
+                return
+            except TargetError as error:
+                self.stop()
+                said = tool.tail(self.log)
+                if PORT_TAKEN not in said or attempt == PORT_ATTEMPTS - 1:
+                    raise TargetError("emulator", f"QEMU did not start: {said or error.said}") from error
+
+    def _launch(self, shared_object: Path, detach: bool, icount: int | None) -> None:
+        with (
+            locked(self.card) as lock,
+            listen(self.folder / "qmp.sock") as qmp,
+            listen(self.folder / "console.sock") as console,
+            self.log.open("wb") as log,
+        ):
+            self._seen = 0
+            self.console_log.write_bytes(b"")
+            inherited = (qmp.fileno(), console.fileno(), lock)
+            ports = (self.ssh_port, self.stream_port)
+            files = (shared_object, self.card, self.console_log)
+            settings = Plan(self.board, *files, *inherited[:2], *ports, icount, self.options)
+            self._process = subprocess.Popen(  # noqa: S603  # argv, no shell
+                [*_leash(detach), "env", f"LD_PRELOAD={shared_object}", emulator_build.QEMU, *plan(settings)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=inherited,
+                start_new_session=detach,
+            )
+
+    def stop(self) -> None:
+        """Power off, as by pulling the plug; nothing happens when it is off already."""
+        if self._process is None:
+            return
+        end(self._process.pid, self.folder)
+        self._process.wait()
+
+    def qmp(self, command: str, **arguments: object) -> Any:
+        """The answer to a QMP command (QEMU's "QMP Reference Manual"); `_` in the names of arguments stands for `-`."""
+        with Qmp(connect(self.folder / "qmp.sock"), "emulator") as session:
+            return session(command, **arguments)
+
+    def wait_console(self, pattern: str, timeout: float) -> re.Match[str]:
+        """Wait until the console has shown `pattern`, behind what the last call matched; at most `timeout` seconds.
+
+        Raises TargetError with the end of the console when it does not, or when QEMU ends.
+        """
+        deadline = time.monotonic() + timeout
+        alive = os.pidfd_open(self.pid)
+        console = connect(self.folder / "console.sock")
+        try:
+            while True:
+                ended = not _wait_for_output(console, alive, 0)
+                text = self.console_log.read_bytes()[self._seen :].decode("latin-1").replace("\r", "\0")
+                match = re.search(pattern, text.replace("\0", ""))
+                if match:
+                    self._seen += _raw_length(text, match.end())
+                    return match
+                left = deadline - time.monotonic()
+                if ended or left <= 0:
+                    reason = "QEMU has ended" if ended else f"not seen within {timeout:.0f} s"
+                    said = tool.tail(self.console_log) + "\n" + tool.tail(self.log)
+                    raise TargetError("emulator", f"console: {pattern!r}: {reason}:\n{said.strip()}")
+                _wait_for_output(console, alive, left)
+        finally:
+            console.close()
+            os.close(alive)
+
+
+def _leash(detach: bool) -> Sequence[str]:
+    return () if detach else (tool.need("setpriv", "util-linux"), "--pdeathsig", "KILL")
+
+
+def _wait_for_output(console: socket.socket, alive: int, seconds: float) -> bool:
+    """Wait until the console shows something; False when QEMU has ended.
+
+    The console has one client at a time, and it may be another one: so the log is looked at once a second anyway.
+    """
+    watched: list[socket.socket | int] = [console, alive]
+    ready, _, _ = select.select(watched, [], [], min(seconds, 1.0))
+    if console in ready:
+        with suppress(OSError):
+            console.recv(65536)
+    return alive not in ready
+
+
+def _raw_length(text: str, cleaned: int) -> int:
+    """Number of characters of `text` that hold its first `cleaned` characters other than NUL."""
+    for index, character in enumerate(text):
+        if cleaned == 0:
+            return index
+        cleaned -= character != "\0"
+    return len(text)
+
+
+def end(pid: int, folder: Path) -> None:
+    """End the QEMU process `pid`: by QMP, and by a signal when it does not obey."""
+    try:
+        alive = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        with suppress(TargetError), Qmp(connect(folder / "qmp.sock"), "emulator", seconds=STOP_SECONDS) as session:
+            session("quit")
+        if not select.select([alive], [], [], STOP_SECONDS)[0]:
+            signal.pidfd_send_signal(alive, signal.SIGKILL)
+            select.select([alive], [], [], STOP_SECONDS)
+    finally:
+        os.close(alive)

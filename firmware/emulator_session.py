@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""The emulated board that stays on between two commands: one a board name, in build/<board>/emulator/.
+
+`state.json` says which process it is and how it is reached. It is believed only as long as that process runs this very
+card: after a reboot of the host, or when the number belongs to another program by now, the board is off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import termios
+import tty
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from firmware import emulator, paths
+from firmware.board import Board
+from firmware.emulator import Emulator
+from firmware.errors import UserError
+
+LEAVE = b"\x1d"  # Ctrl-]
+SHOWN_BYTES = 2000
+
+
+@dataclass(frozen=True)
+class Session:
+    """A running emulated board: process, loopback ports, card, and the folder of its sockets and logs."""
+
+    board: str
+    pid: int
+    ssh_port: int
+    stream_port: int
+    card: str
+    folder: str
+
+    @property
+    def console_log(self) -> Path:
+        """What the board's UART has said since power-on."""
+        return Path(self.folder) / "console.log"
+
+    @property
+    def console_socket(self) -> Path:
+        """Unix socket of the board's UART, for one client at a time."""
+        return Path(self.folder) / "console.sock"
+
+    def alive(self) -> bool:
+        """Whether the process is there and is the emulator of this card."""
+        try:
+            words = Path(f"/proc/{self.pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return emulator.drive(Path(self.card)).encode() in words
+
+
+def folder(board: str) -> Path:
+    """Where the running board of that name keeps its files."""
+    return paths.BUILD / board / "emulator"
+
+
+def _state(board: str) -> Path:
+    return folder(board) / "state.json"
+
+
+def running(board: str) -> Session | None:
+    """The board's session, or None when it is off; a stale state file is removed."""
+    path = _state(board)
+    try:
+        session = Session(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        session = None
+    if session is None or not session.alive():
+        path.unlink(missing_ok=True)
+        return None
+    return session
+
+
+def start(board: Board, card: Path) -> Session:
+    """Power the board on with `card`; it outlives this program. Raises UserError when it is on already."""
+    if running(board.name):
+        raise UserError(f"the emulated {board.name} is on already (valid: ./inv emulate --stop first)")
+    machine = Emulator(board, card, folder(board.name))
+    machine.start(detach=True)
+    session = Session(
+        board.name, machine.pid, machine.ssh_port, machine.stream_port, str(machine.card), str(machine.folder)
+    )
+    partial = _state(board.name).with_suffix(".tmp")
+    partial.write_text(json.dumps(asdict(session), indent=2) + "\n", encoding="utf-8")
+    partial.rename(_state(board.name))
+    return session
+
+
+def stop(board: str) -> bool:
+    """Power the board off, as by pulling the plug; whether it was on."""
+    session = running(board)
+    if session is None:
+        return False
+    emulator.end(session.pid, Path(session.folder))
+    _state(board).unlink(missing_ok=True)
+    return True
+
+
+def console(board: str) -> None:
+    """Attach the terminal to the board's console; Ctrl-] leaves and the board runs on.
+
+    Raises UserError when the board is off or there is no terminal.
+    """
+    session = running(board)
+    if session is None:
+        raise UserError(f"the emulated {board} is off (valid: ./inv emulate starts it)")
+    if not sys.stdin.isatty():
+        raise UserError(f"the console needs a terminal (valid: read {session.console_log})")
+    print("console of the emulated board: Ctrl-] leaves, the board runs on", file=sys.stderr)
+    sys.stdout.buffer.write(session.console_log.read_bytes()[-SHOWN_BYTES:])
+    sys.stdout.flush()
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    with emulator.connect(session.console_socket) as connection:
+        tty.setraw(terminal)
+        try:
+            _copy(terminal, connection.fileno())
+        finally:
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+    print(file=sys.stderr)
+
+
+def _copy(terminal: int, console_descriptor: int) -> None:
+    """Copy both ways until Ctrl-] is typed or the board goes off."""
+    while True:
+        ready, _, _ = select.select([terminal, console_descriptor], [], [])
+        for source in ready:
+            data = os.read(source, 4096)
+            if not data or (source == terminal and LEAVE in data):
+                return
+            os.write(console_descriptor if source == terminal else sys.stdout.fileno(), data)
