@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+#
+# Gives the image the slot layout of docs/interfaces.md: U-Boot finds /boot/zImage, board.dtb, overlay.dtbo and fabric.rbf
+# under these names, as files (not links); RAUC its keyring; /usr/share/cyclone-capture/release.json says what the slot holds.
+#
+#   RAUC_KEYRING_FILE           certificates that a bundle's signature must chain to; required
+#   CYCLONE_CAPTURE_VERSION     version of the image
+#   CYCLONE_CAPTURE_FABRIC_ID   set by the machine
+
+inherit extrausers linux-kernel-base
+
+CYCLONE_CAPTURE_VERSION ??= "0"
+RAUC_KEYRING_FILE ??= ""
+
+# Log-in is by key only: no password fits "*".
+EXTRA_USERS_PARAMS = "useradd --uid 1000 --user-group --no-create-home --shell ${base_bindir}/sh --password '*' operator;"
+
+ROOTFS_POSTPROCESS_COMMAND += "capture_overrides capture_folders capture_boot_files capture_keyring capture_release"
+
+# Files that base-files or netbase own (firmware/yocto.py, CONTESTED)
+capture_overrides() {
+    overrides="${IMAGE_ROOTFS}${datadir}/cyclone-capture/overrides"
+    if [ -d "$overrides" ]; then
+        cp -R --no-preserve=ownership "$overrides/." "${IMAGE_ROOTFS}/"
+        rm -r "$overrides"
+    fi
+}
+
+# The mount point of the data partition; and systemd's clock starts at this file's time, never before: boards have no RTC.
+capture_folders() {
+    install -d "${IMAGE_ROOTFS}/data"
+    touch "${IMAGE_ROOTFS}${nonarch_libdir}/clock-epoch"
+}
+
+capture_keyring() {
+    if [ ! -s "${RAUC_KEYRING_FILE}" ]; then
+        bbfatal "RAUC_KEYRING_FILE names no file: the board could not tell a genuine upgrade from a forged one"
+    fi
+    install -D -m 0644 "${RAUC_KEYRING_FILE}" "${IMAGE_ROOTFS}${sysconfdir}/rauc/keyring.pem"
+}
+
+capture_boot_files() {
+    boot="${IMAGE_ROOTFS}/boot"
+    kernel=$(readlink -f "$boot/${KERNEL_IMAGETYPE}")
+    rm "$boot/${KERNEL_IMAGETYPE}"
+    mv "$kernel" "$boot/zImage"
+    mv "$boot/$(basename "${KERNEL_DEVICETREE}")" "$boot/board.dtb"
+    for name in zImage board.dtb overlay.dtbo fabric.rbf; do
+        if [ ! -f "$boot/$name" ]; then
+            bbfatal "the slot has no /boot/$name, without which U-Boot cannot start it"
+        fi
+    done
+}
+
+python capture_release() {
+    import json
+    release = {
+        "board": d.getVar("MACHINE"),
+        "version": d.getVar("CYCLONE_CAPTURE_VERSION"),
+        "engine": "yocto",
+        "kernel": get_kernelversion_file(d.getVar("STAGING_KERNEL_BUILDDIR")),
+        "fabric_id": int(d.getVar("CYCLONE_CAPTURE_FABRIC_ID"), 0),
+    }
+    folder = os.path.join(d.getVar("IMAGE_ROOTFS"), "usr/share/cyclone-capture")
+    bb.utils.mkdirhier(folder)
+    with open(os.path.join(folder, "release.json"), "w") as stream:
+        json.dump(release, stream, indent=2, sort_keys=True)
+        stream.write("\n")
+}
