@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+"""Options that all tests share, and the order of the suites: what is quick and explains most comes first."""
+
+from __future__ import annotations
+
+import pytest
+
+SUITES = ("unit", "golden", "emulated", "acceptance")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write tests/golden/expected anew from what is rendered now, instead of comparing",
+    )
+    board = parser.getgroup("board under test (tests/acceptance)")
+    board.addoption("--board", help="its name; default: the default board")
+    board.addoption("--engine", help="the engine that made its image; default: debian")
+    board.addoption("--host", help="[user@]name[:port] of a real board")
+    board.addoption(
+        "--attached",
+        action="store_true",
+        help="use --host, or the emulated board of ./inv emulate, and the image as built; "
+        "without it: build, and start an emulated board of the tests' own",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        marks = [name for name in SUITES if item.get_closest_marker(name)]
+        return SUITES.index(marks[0]) if marks else 0
+
+    items.sort(key=place)

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: MIT
+STUB_INHERITED += "core-image"
+IMAGE_ROOTFS = "${WORKDIR}/rootfs"
+IMAGE_FEATURES ?= ""
+ROOTFS_POSTPROCESS_COMMAND ?= ""
+IMAGE_LINK_NAME = "${PN}-${MACHINE}.rootfs"
+IMGDEPLOYDIR = "${WORKDIR}/deploy"
+STAGING_KERNEL_BUILDDIR = "${TMPDIR}/kernel"

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+STUB_INHERITED += "devicetree"
+COMPATIBLE_MACHINE ?= "^$"

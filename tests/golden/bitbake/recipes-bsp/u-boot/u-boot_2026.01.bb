@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: MIT
+SUMMARY = "Stands for OpenEmbedded-Core's recipe, which a .bbappend of ours changes"
+LICENSE = "GPL-2.0-or-later"
+SRC_URI = ""
