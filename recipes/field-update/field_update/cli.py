@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""field-update: upgrade this board's other slot, try it, and keep it or go back.
+
+    field-update status [--json] [--wait SECONDS]     what is booted, on trial, and how the last trial ended
+    field-update install URL [--version V] [--deadline SECONDS]
+                                                      install a signed bundle into the other slot; reboot tries it
+    field-update commit                               keep the booted slot, which is on trial
+    field-update revert [--reason TEXT]               go back to the other slot now (reboots)
+    field-update health                               run the health checks in /usr/lib/field-update/health.d
+    field-update boot                                 what field-update-boot.service runs
+
+A slot that is on trial must be committed before its deadline, counted from power-on, or the board goes back by itself;
+so it does when a health check fails or when the slot does not come up. Exit status: 0 done, 1 refused, 2 usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from field_update.commands import Commands
+from field_update.state import Trial
+from field_update.system import Failure, System
+
+DATA = Path("/data/field-update")
+RUN = Path("/run/field-update")
+DEADLINE_SECONDS = 1800
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    options = _parser().parse_args(arguments)
+    commands = Commands(System(), DATA, RUN, _say)
+    try:
+        if options.command == "status":
+            _print_status(commands, options)
+        elif options.command == "health":
+            return 1 if commands.health() else 0
+        elif options.command == "boot":
+            _boot(commands)
+        else:
+            with _lock():
+                _act(commands, options)
+    except (Failure, OSError) as error:
+        print(f"field-update: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _act(commands: Commands, options: argparse.Namespace) -> None:
+    if options.command == "install":
+        commands.install(options.url, options.version, options.deadline)
+    elif options.command == "commit":
+        commands.commit()
+    else:
+        commands.revert(options.reason)
+
+
+def _boot(commands: Commands) -> None:
+    with _lock():
+        trial = commands.boot()
+    if trial:
+        commands.expire(trial)
+        with _lock():
+            _revert_if_undecided(commands, trial)
+
+
+def _revert_if_undecided(commands: Commands, trial: Trial) -> None:
+    if commands.still(trial):
+        commands.revert(f"not committed within {trial.deadline_seconds} s")
+
+
+def _print_status(commands: Commands, options: argparse.Namespace) -> None:
+    status = commands.status(options.wait)
+    if options.json:
+        print(json.dumps(status))
+        return
+    for name, value in status.items():
+        print(f"{name:22} {value}")
+
+
+@contextlib.contextmanager
+def _lock() -> Iterator[None]:
+    """One command at a time changes anything. Raises Failure when another one is at it."""
+    RUN.mkdir(mode=0o755, exist_ok=True)
+    with (RUN / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Failure("another field-update is at work (valid: wait until it has ended)") from error
+        yield
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the link to who is listening may go; what was begun is ended
+        print(text, flush=True)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} (valid: a number of seconds above 0)")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="field-update", description="Upgrade this board's other slot.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    status = commands.add_parser("status")
+    status.add_argument("--json", action="store_true")
+    status.add_argument("--wait", type=float, default=0, metavar="SECONDS")
+    install = commands.add_parser("install")
+    install.add_argument("url")
+    install.add_argument("--version", default="")
+    install.add_argument("--deadline", type=_positive, default=DEADLINE_SECONDS, metavar="SECONDS")
+    commands.add_parser("commit")
+    revert = commands.add_parser("revert")
+    revert.add_argument("--reason", default="asked for")
+    commands.add_parser("health")
+    commands.add_parser("boot")
+    return parser

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""The commands: each records its intention before it acts, so that a power cut at any point ends well.
+
+* `install` records the trial before RAUC makes the new slot bootable: no untried slot can pass for a committed one.
+* `revert` records the reason before it reboots: the host reads it afterwards.
+* `commit` marks the slot good before it forgets the trial: cut in between, the trial goes on and is committed again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from field_update import decide
+from field_update.state import INSTALLED, INSTALLING, Event, State, Store, Trial, as_json, write_atomically
+from field_update.system import Failure, System
+
+POLL_SECONDS = 0.5
+
+
+class Commands:
+    """Field update with its state in `data` and what holds for this boot only in `run`."""
+
+    def __init__(self, system: System, data: Path, run: Path, say: Callable[[str], None]) -> None:
+        """Messages for a person go to `say`."""
+        self._system = system
+        self._store = Store(data)
+        self._boot_file = run / "boot.json"
+        self._say = say
+
+    def install(self, url: str, version: str, deadline_seconds: int) -> None:
+        """Install the bundle at `url` into the other slot and put that on trial. Raises Failure."""
+        state, booted = self._state(), self._system.booted()
+        if refusal := decide.may_install(state, booted):
+            raise Failure(refusal)
+        trial = Trial(self._system.other(booted), version, deadline_seconds, INSTALLING)
+        self._store.save(state._replace(trial=trial))
+        try:
+            self._system.install(url, self._say)
+        except Failure as failure:
+            self._system.mark("active", "booted")  # RAUC may have got as far as making the other slot the first
+            self._store.save(State(None, Event("install-failed", trial.slot, version, str(failure))))
+            raise
+        self._store.save(state._replace(trial=trial._replace(phase=INSTALLED)))
+        self._say(f"slot {trial.slot} is to be tried at the next boot, for at most {deadline_seconds} s")
+
+    def commit(self) -> None:
+        """Make the booted slot, which is on trial, the one to stay. Raises Failure."""
+        state, booted = self._state(), self._system.booted()
+        trial = self._trial(state, booted)
+        if trial.failed:
+            raise Failure(f"slot {booted} has failed and is being reverted: {trial.failed}")
+        self._system.mark("good", "booted")
+        self._store.save(State(None, Event("committed", booted, trial.version, "")))
+        self._say(f"slot {booted} is committed")
+
+    def revert(self, reason: str) -> None:
+        """Go back to the other slot: record `reason`, then reboot. Raises Failure."""
+        state, booted = self._state(), self._system.booted()
+        trial = self._trial(state, booted)
+        self._store.save(state._replace(trial=trial._replace(failed=trial.failed or reason)))
+        self._say(f"slot {booted} is reverted: {trial.failed or reason}")
+        self._system.mark("active", "other")
+        self._system.mark("bad", "booted")
+        self._system.reboot()
+
+    def health(self) -> str:
+        """Run the health checks; what failed, or an empty text."""
+        failed = []
+        for check in self._system.health():
+            self._say(f"{'ok    ' if check.passed else 'FAILED'} {check.name}: {check.said}")
+            if not check.passed:
+                failed.append(f"{check.name}: {check.said}")
+        return "; ".join(failed)
+
+    def boot(self) -> Trial | None:
+        """Act on what this boot means; the trial whose deadline is to be kept, if there is one."""
+        state, problem = self._store.load()
+        decision = decide.at_boot(state, problem, self._system.booted())
+        self._say(f"{decision.action}{': ' + problem if problem else ''}")
+        if problem:
+            self._store.put_aside()
+            self._store.save(decision.state)
+        if decision.action == decide.TRY:
+            return self._examine(state.trial)
+        if decision.action == decide.REVERT:
+            self.revert("")
+            return None
+        if decision.action == decide.FELL_BACK:
+            self._system.mark("bad", "other")
+            self._system.mark("active", "booted")
+        if decision.action in (decide.KEEP, decide.FELL_BACK):
+            self._system.mark("good", "booted")
+        if (
+            decision.action == decide.FELL_BACK
+        ):  # last: a boot that breaks off before this is decided the same way again
+            self._store.save(decision.state)
+        self._note(decision.action, "none")
+        return None
+
+    def expire(self, trial: Trial) -> None:
+        """Wait until `trial` is over its deadline, then revert it unless it was committed meanwhile."""
+        self._system.wait(max(0.0, trial.deadline_seconds - self._system.uptime()))
+
+    def still(self, trial: Trial) -> bool:
+        """Whether `trial` is still undecided."""
+        return self._state().trial == trial
+
+    def status(self, wait_seconds: float = 0) -> dict[str, Any]:
+        """All that is known; waits up to `wait_seconds` for this boot's decision and its health verdict."""
+        until = self._system.uptime() + wait_seconds
+        while (boot := self._boot())["health"] in ("pending", "running") and self._system.uptime() < until:
+            self._system.wait(POLL_SECONDS)
+        state, problem = self._store.load()
+        left = round(state.trial.deadline_seconds - self._system.uptime()) if state.trial else None
+        return {
+            "booted": self._system.booted(),
+            **boot,
+            **as_json(state),
+            "problem": problem,
+            "deadline_left_seconds": left,
+        }
+
+    def _examine(self, trial: Trial | None) -> Trial | None:
+        self._note(decide.TRY, "running")
+        if reason := self._system.settle() or self.health():
+            self._note(decide.TRY, "failed")
+            self.revert(f"health: {reason}")
+            return None
+        self._note(decide.TRY, "passed")
+        return trial
+
+    def _state(self) -> State:
+        return self._store.load()[0]
+
+    def _trial(self, state: State, booted: str) -> Trial:
+        refusal = decide.not_on_trial(state, booted)
+        if refusal or state.trial is None:
+            raise Failure(refusal)
+        return state.trial
+
+    def _note(self, action: str, health: str) -> None:
+        write_atomically(self._boot_file, json.dumps({"action": action, "health": health}) + "\n")
+
+    def _boot(self) -> dict[str, Any]:
+        try:
+            boot: dict[str, Any] = json.loads(self._boot_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            boot = {"action": "", "health": "pending"}
+        return boot

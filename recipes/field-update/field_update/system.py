@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""The board beneath: RAUC, the booted slot, the health checks, the clock, the reboot."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+HEALTH = Path("/usr/lib/field-update/health.d")
+CHECK_SECONDS = 60
+SETTLE_SECONDS = 180
+COMMAND_SECONDS = 60
+SAID_CHARACTERS = 1000
+
+
+class Failure(Exception):
+    """Something on the board did not work; the message is for a person."""
+
+
+class Check(NamedTuple):
+    """One health check's verdict and what it said."""
+
+    name: str
+    passed: bool
+    said: str
+
+
+class System:
+    """What `commands` needs from the board; the tests give it another one."""
+
+    def booted(self) -> str:
+        """Name of the booted slot, or an empty text."""
+        return booted_slot(Path("/proc/cmdline").read_text(encoding="utf-8"))
+
+    def other(self, booted: str) -> str:
+        """Name of the slot that is not booted. Raises Failure."""
+        return other_slot(_output(["rauc", "status", "--output-format=json"]), booted)
+
+    def mark(self, verb: str, which: str) -> None:
+        """`rauc status mark-<verb> <which>`: good, bad or active; booted or other. Raises Failure."""
+        _output(["rauc", "status", f"mark-{verb}", which])
+
+    def install(self, url: str, say: Callable[[str], None]) -> None:
+        """`rauc install <url>`, each line given to `say` as it comes. Raises Failure with the last lines."""
+        command = ["rauc", "install", url]
+        lines = []
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:  # noqa: S603  # argv
+            for raw in process.stdout or ():
+                lines.append(raw.decode(errors="replace").rstrip())
+                say(lines[-1])
+        if process.returncode:
+            raise Failure(f"rauc install: {_why(lines) or process.returncode}")
+
+    def settle(self) -> str:
+        """Wait until all units have been started; why they were not in time, or an empty text."""
+        command = ["systemctl", "is-system-running", "--wait"]
+        try:
+            subprocess.run(command, timeout=SETTLE_SECONDS, check=False, capture_output=True)  # noqa: S603  # argv
+        except subprocess.TimeoutExpired:
+            return f"the system was not up after {SETTLE_SECONDS} s"
+        return ""
+
+    def health(self) -> list[Check]:
+        """Verdicts of all health checks."""
+        return run_checks(HEALTH, CHECK_SECONDS)
+
+    def uptime(self) -> float:
+        """Seconds since power-on; the boards have no clock that survives it."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def wait(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        time.sleep(seconds)
+
+    def reboot(self) -> None:
+        """Begin a reboot."""
+        os.sync()
+        _output(["systemctl", "reboot"])
+
+
+def booted_slot(command_line: str) -> str:
+    """Value of `rauc.slot=` in a kernel command line, or an empty text."""
+    found = [word.removeprefix("rauc.slot=") for word in command_line.split() if word.startswith("rauc.slot=")]
+    return found[-1] if found else ""
+
+
+def other_slot(status: str, booted: str) -> str:
+    """Name of the other slot from RAUC's status in JSON. Raises Failure."""
+    try:
+        slots = [slot for entry in json.loads(status)["slots"] for slot in entry.values()]
+        names = [slot["bootname"] for slot in slots if slot.get("bootname")]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Failure(f"rauc status says nothing that can be used: {error}") from error
+    others = [name for name in names if name != booted]
+    if booted not in names or len(others) != 1:
+        raise Failure(f"rauc knows the slots {', '.join(names) or '(none)'}; booted is {booted}: no single other one")
+    return str(others[0])
+
+
+def _why(lines: Sequence[str]) -> str:
+    """RAUC's reason among what `rauc install` printed."""
+    reasons = [line.partition(":")[2].strip() for line in lines if line.startswith("LastError:")]
+    return reasons[-1] if reasons else "\n".join(lines[-5:])
+
+
+def run_checks(folder: Path, seconds: float) -> list[Check]:
+    """Run every executable in `folder`, by name, each for at most `seconds`."""
+    if not folder.is_dir():
+        return []
+    executable = [path for path in sorted(folder.iterdir()) if path.is_file() and os.access(path, os.X_OK)]
+    return [_check(path, seconds) for path in executable]
+
+
+def _check(path: Path, seconds: float) -> Check:
+    try:
+        process = subprocess.Popen(  # noqa: S603  # argv, no shell
+            [str(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that a check that hangs dies with its children
+        )
+    except OSError as error:
+        return Check(path.name, False, f"cannot be started: {error}")
+    with process:
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            return Check(path.name, False, f"did not end within {seconds:g} s")
+    said = output.decode(errors="replace").strip()[-SAID_CHARACTERS:]
+    return Check(path.name, process.returncode == 0, said or f"status {process.returncode}")
+
+
+def _output(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603  # argv, no shell
+            command, timeout=COMMAND_SECONDS, check=False, capture_output=True, text=True
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failure(f"{' '.join(command)}: {error}") from error
+    if done.returncode:
+        raise Failure(f"{' '.join(command)}: {(done.stderr or done.stdout).strip() or done.returncode}")
+    return done.stdout

@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: MIT
+"""The board's side of an upgrade: broken state first, then what each boot means, cut short at every step."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from firmware import paths
+
+sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
+
+from field_update import decide, system
+from field_update import state as state_file
+from field_update.commands import Commands
+from field_update.state import INSTALLED, INSTALLING, BrokenState, Event, State, Store, Trial, parse
+from field_update.system import Check, Failure
+
+pytestmark = pytest.mark.unit
+TRIAL = Trial("B", "2.0", 600, INSTALLED)
+RAUC = {
+    "booted": "A",
+    "slots": [
+        {"rootfs.1": {"class": "rootfs", "bootname": "B", "state": "inactive"}},
+        {"rootfs.0": {"class": "rootfs", "bootname": "A", "state": "booted"}},
+    ],
+}
+
+
+class PowerCut(Exception):
+    """The power went."""
+
+
+class _Board(system.System):
+    """A board with two slots; `order` is U-Boot's BOOT_ORDER; it does its `cut`-th action no more."""
+
+    def __init__(self, booted: str = "A") -> None:
+        """Slot `booted` runs, healthy; RAUC installs what it is given."""
+        self.slot, self.order, self.done = booted, [booted], list[str]()
+        self.checks, self.install_error, self.settled = [Check("10-units", True, "")], "", ""
+        self.clock, self.cut = 100.0, -1
+
+    def act(self, what: str) -> None:
+        """Do `what`, unless the power goes before it."""
+        if self.cut == len(self.done):
+            raise PowerCut
+        self.done.append(what)
+
+    def booted(self) -> str:
+        return self.slot
+
+    def other(self, booted: str) -> str:
+        return {"A": "B", "B": "A"}[booted]
+
+    def mark(self, verb: str, which: str) -> None:
+        self.act(f"{verb} {which}")
+        slot = self.slot if which == "booted" else self.other(self.slot)
+        if verb == "active":
+            self.order = [slot, *(name for name in self.order if name != slot)]
+        elif verb == "bad":
+            self.order = [name for name in self.order if name != slot]
+
+    def install(self, url: str, say: Callable[[str], None]) -> None:
+        self.act("install")
+        if self.install_error:
+            raise Failure(self.install_error)
+        self.mark("active", "other")
+
+    def settle(self) -> str:
+        return self.settled
+
+    def health(self) -> list[Check]:
+        return self.checks
+
+    def uptime(self) -> float:
+        return self.clock
+
+    def wait(self, seconds: float) -> None:
+        self.clock += seconds
+
+    def reboot(self) -> None:
+        self.act("reboot")
+
+    def boots(self) -> None:
+        """The board comes up again, in the first slot of the boot order."""
+        self.slot, self.done, self.cut = self.order[0], [], -1
+
+
+@pytest.fixture
+def board() -> _Board:
+    return _Board()
+
+
+@pytest.fixture
+def commands(board: _Board, tmp_path: Path) -> Commands:
+    return Commands(board, tmp_path / "data", tmp_path / "run", lambda _line: None)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "data")
+
+
+def document(**changes: object) -> str:
+    """A state file's text, its trial changed."""
+    return json.dumps({"schema": 1, "trial": {**TRIAL._asdict(), **changes}, "last": None})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '"text"',
+        "{}",
+        '{"schema": 2, "trial": null, "last": null}',
+        '{"schema": 1, "trial": null}',
+        '{"schema": 1, "trial": 5, "last": null}',
+        '{"schema": 1, "trial": {"slot": "B"}, "last": null}',
+        document(phase="other"),
+        document(slot=2),
+        document(deadline_seconds="600"),
+        document(deadline_seconds=0),
+        document(deadline_seconds=True),
+        document(extra=1),
+        '{"schema": 1, "trial": null, "last": {"event": 1, "slot": "B", "version": "", "reason": ""}}',
+    ],
+)
+def test_broken_state_is_said_to_be_broken(text: str) -> None:
+    with pytest.raises(BrokenState):
+        parse(text)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"", bytes(4096)])
+def test_broken_state_file_does_not_stop_the_boot(
+    board: _Board, commands: Commands, store: Store, content: bytes
+) -> None:
+    store.path.parent.mkdir()
+    store.path.write_bytes(content)
+    assert commands.boot() is None
+    assert board.done == ["good booted"]
+    state, problem = store.load()
+    assert problem == ""
+    assert state.trial is None
+    assert state.last is not None
+    assert state.last.event == "state-unreadable"
+    assert store.path.with_name("state.json.broken").read_bytes() == content
+
+
+def test_no_file_is_no_trial(store: Store) -> None:
+    assert store.load() == (State(), "")
+
+
+def test_state_comes_back_as_it_was_saved(store: Store) -> None:
+    state = State(TRIAL, Event("reverted", "B", "1.0", "because"))
+    store.save(state)
+    assert store.load() == (state, "")
+    assert [path.name for path in store.path.parent.iterdir()] == ["state.json"]
+
+
+@pytest.mark.parametrize(
+    ("state", "problem", "booted", "action", "event"),
+    [
+        (State(TRIAL), "", "", decide.LEAVE, None),
+        (State(), "broken", "", decide.LEAVE, None),
+        (State(), "broken", "A", decide.KEEP, "state-unreadable"),
+        (State(), "", "A", decide.KEEP, None),
+        (State(TRIAL), "", "B", decide.TRY, None),
+        (State(TRIAL._replace(phase=INSTALLING)), "", "B", decide.TRY, None),
+        (State(TRIAL._replace(failed="health")), "", "B", decide.REVERT, None),
+        (State(TRIAL), "", "A", decide.FELL_BACK, "reverted"),
+        (State(TRIAL._replace(failed="health")), "", "A", decide.FELL_BACK, "reverted"),
+        (State(TRIAL._replace(phase=INSTALLING)), "", "A", decide.FELL_BACK, "interrupted"),
+    ],
+)
+def test_what_a_boot_means(state: State, problem: str, booted: str, action: str, event: str | None) -> None:
+    decision = decide.at_boot(state, problem, booted)
+    assert decision.action == action
+    assert (decision.state.last.event if decision.state.last else None) == event
+
+
+def test_nothing_is_installed_over_a_trial(board: _Board, commands: Commands, store: Store) -> None:
+    board.slot = "B"
+    store.save(State(TRIAL))
+    with pytest.raises(Failure, match="slot B is on trial"):
+        commands.install("http://x", "3.0", 600)
+    assert board.done == []
+    assert store.load()[0] == State(TRIAL)
+
+
+def test_nothing_is_installed_on_a_board_that_names_no_slot(board: _Board, commands: Commands) -> None:
+    board.slot = ""
+    with pytest.raises(Failure, match=r"rauc\.slot="):
+        commands.install("http://x", "3.0", 600)
+    assert board.done == []
+
+
+@pytest.mark.parametrize("state", [State(), State(TRIAL)])
+def test_without_a_trial_of_the_booted_slot_nothing_is_committed_or_reverted(
+    board: _Board, commands: Commands, store: Store, state: State
+) -> None:
+    store.save(state)
+    with pytest.raises(Failure, match=r"nothing is on trial|is to be tried"):
+        commands.commit()
+    with pytest.raises(Failure, match=r"nothing is on trial|is to be tried"):
+        commands.revert("why")
+    assert board.done == []
+
+
+def test_refused_bundle_leaves_no_trial(board: _Board, commands: Commands, store: Store) -> None:
+    board.install_error = "signature verification failed"
+    with pytest.raises(Failure, match="signature"):
+        commands.install("http://x", "2.0", 600)
+    assert store.load()[0] == State(None, Event("install-failed", "B", "2.0", "signature verification failed"))
+    assert board.order[0] == "A"
+
+
+def test_upgrade_is_tried_and_committed(board: _Board, commands: Commands, store: Store) -> None:
+    commands.install("http://x", "2.0", 600)
+    board.boots()
+    assert board.slot == "B"
+    assert commands.boot() == TRIAL
+    assert board.done == []  # the attempt counter is not given back to a slot on trial
+    assert commands.status()["health"] == "passed"
+    assert commands.status()["deadline_left_seconds"] == 500
+    commands.commit()
+    assert board.done == ["good booted"]
+    assert store.load()[0] == State(None, Event("committed", "B", "2.0", ""))
+    board.boots()
+    assert commands.boot() is None
+    assert board.done == ["good booted"]
+
+
+def test_trial_is_over_at_its_deadline(board: _Board, commands: Commands, store: Store) -> None:
+    board.slot = "B"
+    store.save(State(TRIAL))
+    trial = commands.boot()
+    assert trial is not None
+    commands.expire(trial)
+    assert board.clock == 600
+    assert commands.still(trial)
+    store.save(State())
+    assert not commands.still(trial)
+
+
+@pytest.mark.parametrize("why", ["health", "settle"])
+def test_unhealthy_slot_goes_back_and_the_reason_is_kept(
+    board: _Board, commands: Commands, store: Store, why: str
+) -> None:
+    commands.install("http://x", "2.0", 600)
+    board.boots()
+    if why == "health":
+        board.checks = [Check("50-captured", False, "made to fail")]
+    else:
+        board.settled = "made to fail"
+    assert commands.boot() is None
+    assert board.done == ["active other", "bad booted", "reboot"]
+    with pytest.raises(Failure, match="has failed and is being reverted"):
+        commands.commit()
+    board.boots()
+    assert board.slot == "A"
+    assert commands.boot() is None
+    last = store.load()[0].last
+    assert last is not None
+    assert last.event == "reverted"
+    assert "made to fail" in last.reason
+    assert board.order == ["A"]
+
+
+def test_slot_that_does_not_come_up_is_reported(board: _Board, commands: Commands, store: Store) -> None:
+    commands.install("http://x", "2.0", 600)
+    board.boots()
+    board.slot = "A"  # U-Boot gave up on B
+    commands.boot()
+    assert board.done == ["bad other", "active booted", "good booted"]
+    assert store.load()[0] == State(None, Event("reverted", "B", "2.0", "slot B did not come up"))
+    assert board.order == ["A"]
+
+
+@pytest.mark.parametrize("cut", range(12))
+def test_power_cut_at_any_action_never_leaves_an_untried_slot_committed(
+    board: _Board, commands: Commands, store: Store, cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_write = state_file.write_atomically
+
+    def write(path: Path, text: str) -> None:
+        board.act("save")
+        really_write(path, text)
+
+    monkeypatch.setattr(state_file, "write_atomically", write)
+
+    def until_the_power_goes(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except PowerCut:
+            board.boots()
+            commands.boot()
+
+    board.checks = [Check("50-captured", False, "made to fail")]
+    board.cut = cut
+    until_the_power_goes(lambda: commands.install("http://x", "2.0", 600))
+    for _ in range(3):
+        board.boots()
+        board.cut = cut - 4
+        until_the_power_goes(commands.boot)
+    board.boots()
+    commands.boot()
+    assert board.slot == "A"
+    assert store.load()[0].trial is None
+
+
+def test_other_slot_is_found_in_what_rauc_says() -> None:
+    assert system.other_slot(json.dumps(RAUC), "A") == "B"
+    for text, booted in (("", "A"), ("{}", "A"), ("[]", "A"), ('{"slots": [1]}', "A"), (json.dumps(RAUC), "C")):
+        with pytest.raises(Failure):
+            system.other_slot(text, booted)
+
+
+@pytest.mark.parametrize(
+    ("line", "slot"),
+    [("", ""), ("quiet ro", ""), ("rauc.slot=A ro", "A"), ("xrauc.slot=A", ""), ("rauc.slot=B\n", "B")],
+)
+def test_booted_slot_is_on_the_kernels_command_line(line: str, slot: str) -> None:
+    assert system.booted_slot(line) == slot
+
+
+def script(path: Path, text: str, mode: int = 0o755) -> None:
+    """A health check."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(mode)
+
+
+def test_check_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
+    script(tmp_path / "10-hangs", "sleep 1000 & sleep 1000")
+    script(tmp_path / "20-fails", "echo reason; exit 3")
+    script(tmp_path / "30-passes", "exit 0")
+    script(tmp_path / "40-not-executable", "exit 9", mode=0o644)
+    (tmp_path / "50-no-program").write_bytes(b"\0")
+    (tmp_path / "50-no-program").chmod(0o755)
+    hangs, fails, passes, broken = system.run_checks(tmp_path, 0.2)
+    assert hangs == Check("10-hangs", False, "did not end within 0.2 s")
+    assert fails == Check("20-fails", False, "reason")
+    assert passes.passed
+    assert not broken.passed
+    assert "cannot be started" in broken.said
+
+
+def test_no_folder_of_checks_is_no_failure(tmp_path: Path) -> None:
+    assert system.run_checks(tmp_path / "none", 1) == []
