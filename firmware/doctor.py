@@ -25,19 +25,28 @@ BUILD_BYTES = 8 * GIB  # kernel tree 2.5, root file system 1, image 1.1, bundles
 # program -> Debian package
 TOOLS = {
     "arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf",
+    "bc": "bc",
     "bison": "bison",
     "bmaptool": "bmap-tools",
+    "debugfs": "e2fsprogs",
+    "depmod": "kmod",
+    "dpkg-source": "dpkg-dev",
     "dtc": "device-tree-compiler",
-    "fakeroot": "fakeroot",
     "flex": "flex",
+    "gcc": "gcc",
     "genimage": "genimage",
-    "mkimage": "u-boot-tools",
+    "make": "make",
+    "meson": "meson",
     "mke2fs": "e2fsprogs",
     "mksquashfs": "squashfs-tools",
     "mmdebstrap": "mmdebstrap",
+    "ninja": "ninja-build",
     "qemu-arm-static": "qemu-user-static",
     "qemu-system-arm": "qemu-system-arm",
     "rauc": "rauc",
+    "ssh": "openssh-client",
+    "xxd": "xxd",
+    "xz": "xz-utils",
 }
 
 

@@ -17,12 +17,11 @@ users: [{name: captured, groups: [capture]}]            # system users, made at 
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from firmware import paths
 from firmware.board import Name, Strict
@@ -75,11 +74,12 @@ class Recipe(Strict):
     enable: list[str] = []
     packages: Packages = Packages()
     users: list[SystemUser] = []
+    _folder: Path | None = PrivateAttr(default=None)
 
-    @cached_property
+    @property
     def folder(self) -> Path:
-        """The recipe's folder."""
-        return paths.ROOT / "recipes" / self.name
+        """The recipe's folder: where it was loaded from."""
+        return self._folder or paths.ROOT / "recipes" / self.name
 
 
 def load_all(folder: Path = paths.ROOT / "recipes") -> list[Recipe]:
@@ -95,5 +95,6 @@ def load_all(folder: Path = paths.ROOT / "recipes") -> list[Recipe]:
             raise UserError("\n".join(lines)) from error
         if recipe.name != path.parent.name:
             raise UserError(f"{path}: name: {recipe.name!r} is not the folder's name (valid: {path.parent.name!r})")
+        recipe._folder = path.parent
         found.append(recipe)
     return found

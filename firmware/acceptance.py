@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""Acceptance: the suite `tests/acceptance` against a board, emulated or metal, and its reports.
+
+`run` starts pytest in a process of its own, so that its verdict is the same as that of `pytest tests/acceptance`.
+Reports go to `build/<board>/reports/`: `acceptance.xml` (JUnit) and `acceptance.html` (one self-contained page).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from firmware import paths
+from firmware.choice import Choice, Host
+from firmware.errors import TargetError, UserError
+
+# pytest's exit statuses (pytest documentation, "Exit codes")
+_TESTS_FAILED = 1
+_NO_TESTS = 5
+
+
+def reports(board: str) -> Path:
+    """Folder of the reports of `board`."""
+    return paths.BUILD / board / "reports"
+
+
+def plan(board: str, engine: str, host: Host | None, only: str = "", name: str = "acceptance") -> list[str]:
+    """Command line of the suite; `only` is a pytest -k expression, `name` the stem of the reports."""
+    folder = reports(board)
+    command = [sys.executable, "-m", "pytest", str(paths.ROOT / "tests" / "acceptance"), "--attached"]
+    command += [f"--board={board}", f"--engine={engine}"]
+    if host:
+        command.append(f"--host={host.user}@{host.name}:{host.port}")
+    if only:
+        command += ["-k", only]
+    command += [f"--junitxml={folder / f'{name}.xml'}", f"--html={folder / f'{name}.html'}", "--self-contained-html"]
+    return command
+
+
+def run(choice: Choice, only: str = "", name: str = "acceptance") -> None:
+    """Run the suite. Raises TargetError when a test fails, UserError when `only` selects none."""
+    reports(choice.board.name).mkdir(parents=True, exist_ok=True)
+    status = _pytest(plan(choice.board.name, choice.engine, choice.host, only, name))
+    report = reports(choice.board.name) / f"{name}.html"
+    if status == _NO_TESTS:
+        raise UserError(f"--only: {only!r} selects no test (valid: a part of a test's name, see tests/acceptance)")
+    if status:
+        where = choice.host.name if choice.host else "emulated board"
+        said = "acceptance failed" if status == _TESTS_FAILED else f"acceptance broke off (pytest status {status})"
+        raise TargetError(where, f"{said}; report: {report}")
+    print(f"report: {report}")
+
+
+def _pytest(command: Sequence[str]) -> int:
+    return subprocess.run(command, cwd=paths.ROOT, check=False).returncode  # noqa: S603  # argv, no shell

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""Benchmark: what a person waits for, in seconds, measured here and now; `./inv bench [--only NAME]`.
+
+Each figure is measured by doing the thing, once, and goes to `build/reports/bench.json`: name -> value, unit, how it
+was measured. Figures that were measured before and not now stay. These machines differ: compare by ratio, in one run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from firmware import hot, paths, recipe
+from firmware.choice import Choice
+from firmware.errors import ToolError, UserError
+from firmware.reach import fresh_emulator, reach
+from firmware.recipe import Recipe
+
+REPORT = paths.BUILD / "reports" / "bench.json"
+
+
+def _timed(command: list[str], **environment: str) -> float:
+    started = time.monotonic()
+    done = subprocess.run(  # noqa: S603  # argv, no shell
+        command, cwd=paths.ROOT, env={**os.environ, **environment}, check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise ToolError(command, done.returncode, (done.stdout + done.stderr)[-2000:])
+    return time.monotonic() - started
+
+
+def _inv(*words: str) -> list[str]:
+    return [str(paths.ROOT / "inv"), *words]
+
+
+def cold_build_s(choice: Choice) -> float:
+    """./inv build with an empty cache (Debian packages of the host and .venv are there)."""
+    with tempfile.TemporaryDirectory(prefix="cold-", dir=paths.cache().parent) as cache:
+        return _timed(_inv("build", f"--board={choice.board.name}"), XDG_CACHE_HOME=cache)
+
+
+def noop_build_s(choice: Choice) -> float:
+    """./inv build when nothing has changed."""
+    build = _inv("build", f"--board={choice.board.name}")
+    _timed(build)
+    return _timed(build)
+
+
+def boot_to_ssh_s(choice: Choice) -> float:
+    """Power-on of the emulated board, fresh card, to a command answered over SSH."""
+    with tempfile.TemporaryDirectory(prefix="boot-") as folder:
+        started = time.monotonic()
+        with fresh_emulator(choice, Path(folder)):
+            return time.monotonic() - started
+
+
+@contextmanager
+def _changed(name: str, file: str, line: str) -> Iterator[Recipe]:
+    """Recipe `name` with `line` added to `file`, in a copy: the user's tree is left alone."""
+    with tempfile.TemporaryDirectory(prefix="recipes-") as scratch:
+        folder = Path(scratch) / "recipes"
+        shutil.copytree(paths.ROOT / "recipes", folder)
+        with (folder / name / file).open("a", encoding="utf-8") as stream:
+            stream.write(line)
+        yield hot.find(name, recipe.load_all(folder))
+
+
+def _hot(choice: Choice, name: str, file: str, line: str) -> float:
+    target = reach(choice).target
+    with _changed(name, file, line) as wanted, target:
+        started = time.monotonic()
+        hot.push(choice.board, target, wanted)
+        return time.monotonic() - started
+
+
+def hot_service_s(choice: Choice) -> float:
+    """./inv deploy --only=captured of a changed line, until the running board's service has restarted."""
+    return _hot(choice, "captured", "captured/service.py", f"# {time.time_ns()}\n")
+
+
+def hot_driver_s(choice: Choice) -> float:
+    """./inv deploy --only=capture-ring of a changed line, until the new module is bound on the running board."""
+    return _hot(choice, "capture-ring", hot.DRIVER_MAIN, f"/* {time.time_ns()} */\n")
+
+
+def fast_checks_s(_choice: Choice) -> float:
+    """pytest -m 'unit or golden' (linters included)."""
+    return _timed([sys.executable, "-m", "pytest", "-q", "-m", "unit or golden"])
+
+
+FIGURES: dict[str, Callable[[Choice], float]] = {
+    function.__name__: function
+    for function in (noop_build_s, fast_checks_s, boot_to_ssh_s, hot_service_s, hot_driver_s, cold_build_s)
+}
+
+
+def run(choice: Choice, only: str | None = None) -> None:
+    """Measure all figures, or the one named `only`, print and record them. Raises UserError: no such figure."""
+    if only and only not in FIGURES:
+        raise UserError(f"--only: no figure {only!r} (valid: {', '.join(FIGURES)})")
+    known = json.loads(REPORT.read_text()) if REPORT.exists() else {}
+    for name in [only] if only else list(FIGURES):
+        value = round(FIGURES[name](choice), 2)
+        how = (FIGURES[name].__doc__ or "").strip()
+        known[name] = {"value": value, "unit": "s", "how": how}
+        print(f"{name:16} {value:8.2f} s   {how}", flush=True)
+        REPORT.parent.mkdir(parents=True, exist_ok=True)
+        REPORT.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")

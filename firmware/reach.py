@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""Reach a board: a real one by `--host`, else the emulated one, which is started when it is off.
+
+`reach` gives the SSH target, the address of the capture stream and, emulated, the console's log. The emulated board's
+card is `build/<board>/emulator/card.img`: made from the image when there is none, and kept over power-offs like a real
+card; `fresh` starts over with a new one. `fresh_emulator` is a board for the length of a `with` block, for tests.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware import card, emulator_session, manifest
+from firmware.board import Board
+from firmware.choice import Choice
+from firmware.emulator import Emulator
+from firmware.errors import TargetError, UserError
+from firmware.known_hosts import KnownHosts
+from firmware.manifest import STREAM_PORT, Manifest
+from firmware.ssh import Target
+
+BOOT_SECONDS = 240.0
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How a board is reached; `console` is the log of the emulated board's UART."""
+
+    target: Target
+    stream: tuple[str, int]
+    console: Path | None = None
+
+
+def reach(choice: Choice, accept_host_key: str | None = None) -> Reach:
+    """The board that the options mean; an emulated one is on and answers. Raises UserError, TargetError."""
+    if choice.host:
+        host = choice.host
+        target = Target(host.name, host.port, host.user, accept_host_key=accept_host_key)
+        return Reach(target, (host.name, STREAM_PORT))
+    return emulated(choice)
+
+
+def emulated(choice: Choice, fresh: bool = False) -> Reach:
+    """The emulated board, started when it is off; `fresh` with a card made from the image anew."""
+    board = choice.board
+    session = emulator_session.running(board.name)
+    if session and fresh:
+        raise UserError("the emulated board is on (valid: first ./inv emulate --stop)")
+    if session is None:
+        path = emulator_session.folder(board.name) / "card.img"
+        if fresh or not path.exists():
+            make_card(manifest.load_built(board.name, choice.engine), path)
+        print(f"starting the emulated {board.title}", file=sys.stderr)
+        session = emulator_session.start(board, path)
+    found = Reach(Target(LOOPBACK, session.ssh_port), (LOOPBACK, session.stream_port), session.console_log)
+    wait_until_up(found)
+    return found
+
+
+def make_card(built: Manifest, path: Path, known: KnownHosts | None = None) -> None:
+    """A card file for the emulated board, from the built image, with an identity of its own."""
+    origin = card.Origin(built.board, built.version, built.files["image"].sha256)
+    card.create(built.path("image"), path, origin, known=known)
+
+
+def wait_until_up(found: Reach) -> None:
+    """Wait until the board answers over SSH. Raises TargetError with the end of the console's log."""
+    try:
+        found.target.wait_for_reboot("", BOOT_SECONDS)
+    except TargetError as error:
+        tail = found.console.read_text(errors="replace")[-1500:] if found.console and found.console.exists() else ""
+        raise TargetError(error.host, f"{error.said}\nend of its console:\n{tail}") from error
+
+
+@contextmanager
+def fresh_emulator(choice: Choice, folder: Path) -> Iterator[Reach]:
+    """An emulated board with a fresh card in `folder`, on and answering; off and gone behind the block."""
+    built = manifest.load_built(choice.board.name, choice.engine)
+    known = KnownHosts(folder / "known_hosts")
+    make_card(built, folder / "card.img", known)
+    with powered(choice.board, folder / "card.img", folder) as machine:
+        target = Target(LOOPBACK, machine.ssh_port, known=known)
+        found = Reach(target, (LOOPBACK, machine.stream_port), machine.console_log)
+        wait_until_up(found)
+        with target:
+            yield found
+
+
+@contextmanager
+def powered(board: Board, path: Path, folder: Path) -> Iterator[Emulator]:
+    """The emulated board with the card at `path`, from power-on to power-off."""
+    machine = Emulator(board, path, folder)
+    machine.start()
+    try:
+        yield machine
+    finally:
+        machine.stop()
+
+
+def console(choice: Choice, stop: bool = False, fresh: bool = False) -> None:
+    """Attach to the emulated board's console, or power it off."""
+    board = choice.board
+    if stop:
+        emulator_session.stop(board.name)
+        return
+    found = emulated(choice, fresh)
+    print(f"on: ./inv ssh; stream on {found.stream[0]}:{found.stream[1]}; log: {found.console}", file=sys.stderr)
+    if sys.stdin.isatty():
+        emulator_session.console(board.name)
+
+
+def shell(choice: Choice) -> None:
+    """Become OpenSSH's client on the board, with the pinned key only."""
+    found = reach(choice)
+    with found.target:
+        command = found.target.shell_command()
+    os.execvp(command[0], command)  # noqa: S606  # argv, no shell

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""Upgrades over SSH: what must be refused is refused, A to B commits, and what fails its health check goes back.
+
+These cases change which slot runs. The last one brings the image under test back, so that it is what stays.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from firmware import bundle, deploy, keys
+from firmware.errors import TargetError
+from firmware.tree import Tree
+from tests.acceptance.under_test import UnderTest
+
+pytestmark = pytest.mark.acceptance
+
+OTHER_VERSION = "9.9.8-variant"
+SICK_VERSION = "9.9.9-sick"
+FAILING_CHECK = b"#!/bin/sh\necho 'made to fail'\nexit 1\n"
+
+
+@pytest.fixture(scope="module")
+def inputs(unit: UnderTest) -> bundle.Inputs:
+    return unit.bundle_inputs()
+
+
+@pytest.mark.parametrize("kind", ["unsigned", "foreign signer", "other board"])
+def test_bundle_that_is_not_for_this_board_is_refused_and_nothing_changes(
+    unit: UnderTest, inputs: bundle.Inputs, kind: str
+) -> None:
+    slot, order = unit.slot(), unit.output("fw_printenv", "BOOT_ORDER", sudo=True)
+    folder = unit.folder / kind.replace(" ", "-")
+    folder.mkdir()
+    if kind == "unsigned":
+        refused, said = bundle.strip_signature(unit.bundle, folder / "unsigned.raucb"), r"(?i)signature"
+    elif kind == "foreign signer":
+        (folder / "keys").mkdir()
+        refused = bundle.variant(inputs, folder, keys=keys.make(folder / "keys", "Somebody else"))
+        said = r"(?i)signature|certificate"
+    else:
+        refused, said = bundle.variant(inputs, folder, for_boards="cyclone-capture-other"), r"(?i)compatible"
+    with pytest.raises(TargetError, match=said):
+        deploy.install(unit.target, refused)
+    assert unit.slot() == slot
+    assert unit.output("fw_printenv", "BOOT_ORDER", sudo=True) == order
+    assert deploy.status(unit.target)["trial"] is None
+
+
+def test_upgrade_to_the_other_slot_commits(unit: UnderTest, inputs: bundle.Inputs) -> None:
+    before = unit.slot()
+    edits = Tree(inputs.epoch)
+    edits.file("/usr/share/cyclone-capture/changed", "a changed image\n")
+    made = bundle.variant(inputs, unit.folder / "changed", edits, OTHER_VERSION)
+    outcome = deploy.deploy(unit.target, unit.offer(made, OTHER_VERSION), accept=unit.quick_capture)
+    assert (outcome.action, outcome.version, outcome.reason) == ("committed", OTHER_VERSION, "")
+    assert unit.slot() == outcome.slot != before
+    assert unit.target.get("/usr/share/cyclone-capture/changed") == "a changed image\n"
+
+
+def test_slot_that_boots_but_fails_its_health_check_goes_back_by_itself(unit: UnderTest, inputs: bundle.Inputs) -> None:
+    before = unit.slot()
+    edits = Tree(inputs.epoch)
+    edits.file("/usr/lib/field-update/health.d/99-sick", FAILING_CHECK, mode=0o755)
+    made = bundle.variant(inputs, unit.folder / "sick", edits, SICK_VERSION)
+    outcome = deploy.deploy(unit.target, unit.offer(made, SICK_VERSION))
+    assert outcome.action == "reverted"
+    assert "made to fail" in outcome.reason
+    assert unit.slot() == outcome.slot == before
+    unit.quick_capture()
+
+
+def test_image_under_test_comes_back_as_an_upgrade(unit: UnderTest) -> None:
+    manifest = unit.manifest
+    outcome = deploy.deploy(unit.target, unit.offer(unit.bundle, manifest.version), unit.quick_capture, force=True)
+    assert (outcome.action, outcome.version) == ("committed", manifest.version)
+    status = deploy.status(unit.target)
+    assert (status["trial"], status["booted"]) == (None, outcome.slot)
