@@ -26,6 +26,7 @@ BRIDGE_BYTES = 0x200000
 FABRIC_SPI_BASE = 40
 FABRIC_INTERRUPTS = 64
 DEFAULT_BOARD = "de0-nano-soc"
+STREAM_PORT = 7700  # TCP port of the capture service, on every board
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,30}$")]
 

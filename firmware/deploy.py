@@ -34,6 +34,7 @@ DEADLINE_SECONDS = 1800
 INSTALL_SECONDS = 1800
 EXAMINE_SECONDS = 600
 STATUS_SECONDS = 20
+REVERT_SECONDS = 30.0  # the network may go down before the answer has come
 SILENCE_SECONDS = 15.0  # then a line is shown though the board said nothing
 MIB = 1 << 20
 
@@ -219,7 +220,7 @@ def revert(target: Target, reason: str, say: Say = _print) -> Status:
     """Make the board go back to the other slot, wait for that, and return its status then."""
     old = target.boot_id()
     try:
-        target.output(["field-update", "revert", "--reason", reason], sudo=True)
+        target.output(["field-update", "revert", "--reason", reason], sudo=True, timeout=REVERT_SECONDS)
     except (Unreachable, Late):
         say("the connection went while it was reverting")
     target.wait_for_reboot(old)

@@ -25,14 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from firmware import emulator_build, tool
-from firmware.board import Board
+from firmware.board import STREAM_PORT, Board
 from firmware.errors import TargetError, UserError
 from firmware.layout import MIB
 from firmware.qmp import Qmp
 
 LOOPBACK = "127.0.0.1"
 SSH_PORT = 22
-STREAM_PORT = 7700
 PORT_ATTEMPTS = 5
 STOP_SECONDS = 10.0
 PORT_TAKEN = "Could not set up host forwarding rule"

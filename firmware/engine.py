@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from firmware import base, bundle, doctor, image, keys, manifest, paths, payload, publish, recipe, rootfs, sbom
-from firmware.board import Board
+from firmware.board import STREAM_PORT, Board
 from firmware.errors import UserError
 from firmware.manifest import Manifest
 from firmware.payload import Parts
@@ -85,7 +85,7 @@ def describe(
             fabric_id=board.fabric.id,
             ring_blocks=board.ring.blocks,
             ring_block_bytes=board.ring.block_bytes,
-            stream_port=manifest.STREAM_PORT,
+            stream_port=STREAM_PORT,
             slots=sorted(manifest.SLOTS),
             units=payload.wanted_units(recipes),
         ),

@@ -19,7 +19,6 @@ from firmware.errors import UserError
 
 SCHEMA = 1
 NAME = "manifest.json"
-STREAM_PORT = 7700
 SLOTS = tuple(layout.SLOTS)
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

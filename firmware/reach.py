@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware import card, emulator_session, manifest
-from firmware.board import Board
+from firmware.board import STREAM_PORT, Board
 from firmware.choice import Choice
 from firmware.emulator import Emulator
 from firmware.errors import TargetError, UserError
 from firmware.known_hosts import KnownHosts
-from firmware.manifest import STREAM_PORT, Manifest
+from firmware.manifest import Manifest
 from firmware.ssh import Target
 
 BOOT_SECONDS = 240.0

@@ -17,8 +17,8 @@ import pytest
 
 from firmware import identity, ssh, tunnel
 from firmware.errors import TargetError, UserError
-from firmware.fake_board import BREAK_OFF, Answer, FakeBoard
 from firmware.known_hosts import KnownHosts
+from tests.unit.fake_board import BREAK_OFF, Answer, FakeBoard
 
 pytestmark = pytest.mark.unit
 HOST = "127.0.0.1"

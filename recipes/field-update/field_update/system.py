@@ -81,7 +81,7 @@ class System:
     def reboot(self) -> None:
         """Begin a reboot."""
         os.sync()
-        _output(["systemctl", "reboot"])
+        _output(["systemctl", "--no-block", "reboot"])
 
 
 def booted_slot(command_line: str) -> str:
