@@ -12,9 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from firmware import paths
+from firmware import manifest, paths
 from firmware.choice import Choice, Host
 from firmware.errors import TargetError, UserError
+from firmware.reach import reach
 
 # pytest's exit statuses (pytest documentation, "Exit codes")
 _TESTS_FAILED = 1
@@ -40,8 +41,13 @@ def plan(board: str, engine: str, host: Host | None, only: str = "", name: str =
 
 
 def run(choice: Choice, only: str = "", name: str = "acceptance") -> None:
-    """Run the suite. Raises TargetError when a test fails, UserError when `only` selects none."""
-    reports(choice.board.name).mkdir(parents=True, exist_ok=True)
+    """Run the suite. Raises TargetError when a test fails, UserError when `only` selects none.
+
+    An image that is not built and a board that does not answer are said before an earlier report is replaced.
+    """
+    manifest.load_built(choice.board.name, choice.engine)
+    with reach(choice).target:
+        reports(choice.board.name).mkdir(parents=True, exist_ok=True)
     status = _pytest(plan(choice.board.name, choice.engine, choice.host, only, name))
     report = reports(choice.board.name) / f"{name}.html"
     if status == _NO_TESTS:

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""Running the acceptance suite: what is missing is said before an earlier report is replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from firmware import acceptance, bench, paths
+from firmware.choice import Choice, Host
+from firmware.errors import UserError
+
+pytestmark = pytest.mark.unit
+
+
+def test_image_that_is_not_built_leaves_the_report_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "BUILD", tmp_path)
+    report = acceptance.reports("sockit") / "acceptance.html"
+    report.parent.mkdir(parents=True)
+    report.write_text("of yesterday")
+    with pytest.raises(UserError, match=r"no manifest .*sockit.* \(valid: run \./inv build first\)"):
+        acceptance.run(Choice().update("sockit"))
+    assert report.read_text() == "of yesterday"
+
+
+def test_command_names_board_host_selection_and_both_reports() -> None:
+    command = acceptance.plan("sockit", "debian", Host("board-7", 2222, "me"), only="boot", name="x")
+    assert "--attached" in command
+    assert "--host=me@board-7:2222" in command
+    assert command[command.index("-k") + 1] == "boot"
+    assert [word.split("/")[-1] for word in command if word.startswith(("--junitxml=", "--html="))] == [
+        "x.xml",
+        "x.html",
+    ]
+
+
+def test_emulated_board_needs_no_host() -> None:
+    assert not [word for word in acceptance.plan("sockit", "debian", None) if word.startswith("--host")]
+
+
+def test_unknown_figure_lists_the_known() -> None:
+    with pytest.raises(UserError, match=r"no figure 'speed' \(valid: noop_build_s, "):
+        bench.run(Choice(), "speed")
