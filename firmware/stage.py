@@ -74,6 +74,8 @@ class Stage:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self.done():
                 return self.result
+            for stale in parent.glob(f".{self.result.name}.*/"):  # of a build that was killed: we hold its lock
+                shutil.rmtree(stale)
             scratch = Path(tempfile.mkdtemp(prefix=f".{self.result.name}.", dir=parent))
             try:
                 scratch.chmod(0o755)
