@@ -38,6 +38,9 @@ def command(source: Path, output: Path) -> list[str]:
         "ARCH=arm",
         f"CROSS_COMPILE={PREFIX}",
         f"CC={cc}",
+        # what the host happens to have would get into the configuration, and with it into the kernel
+        "RUSTC=no-rustc",
+        "PAHOLE=no-pahole",
     ]
 
 

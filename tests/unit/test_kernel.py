@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware import board, device_tree, kconfig, kernel, progress
+from firmware import board, cross, device_tree, kconfig, kernel, progress
 from firmware.errors import UserError
 
 pytestmark = pytest.mark.unit
@@ -110,3 +110,8 @@ def test_progress_counts_objects_not_chatter(tmp_path: Path, monkeypatch: pytest
     with progress.watch("linux", log, every=0.001):
         assert said.wait(10)
     assert "linux: 3 objects" in screen.getvalue()
+
+
+def test_what_else_the_host_has_stays_out_of_the_configuration(tmp_path: Path) -> None:
+    command = cross.command(tmp_path, tmp_path / "out")
+    assert {"RUSTC=no-rustc", "PAHOLE=no-pahole"} <= set(command)
