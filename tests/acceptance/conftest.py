@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_html import extras
@@ -57,6 +58,10 @@ def _known(request: pytest.FixtureRequest, unit: UnderTest) -> UnderTest:
         }
     )
     return unit
+
+
+def pytest_html_report_title(report: Any) -> None:
+    report.title = "Acceptance"
 
 
 @pytest.hookimpl(wrapper=True)
