@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-FALLBACK = "http://deb.debian.org/debian"
-FALLBACK_SECURITY = "http://deb.debian.org/debian-security"
+from firmware.errors import UserError
+
 SUITE = re.compile(r"^(bullseye|bookworm|trixie|forky|sid|stable|testing|unstable|oldstable)(-updates|-security)?/?$")
 
 
@@ -89,7 +89,7 @@ def entries(folder: Path = Path("/etc/apt")) -> list[Entry]:
 
 
 def mirror(known: Iterable[Entry]) -> Mirror:
-    """Debian's mirror among `known`; deb.debian.org when there is none."""
+    """Debian's mirror among `known`. Raises UserError when there is none: no address is assumed."""
     main = security = None
     for entry in known:
         if "main" not in entry.components or not any(SUITE.match(suite) for suite in entry.suites):
@@ -105,5 +105,8 @@ def mirror(known: Iterable[Entry]) -> Mirror:
             elif archive == "debian-security":
                 security = security or uri.rstrip("/")
     if main is None:
-        return Mirror(FALLBACK, FALLBACK_SECURITY)
+        raise UserError(
+            "the host's apt settings (/etc/apt/sources.list, /etc/apt/sources.list.d) name no mirror of Debian "
+            "(valid: an entry with component main whose address ends with /debian)"
+        )
     return Mirror(main, security)

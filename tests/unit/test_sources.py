@@ -23,7 +23,7 @@ def host(folder: Path, **files: str) -> host_apt.Mirror:
     return host_apt.mirror(host_apt.entries(folder))
 
 
-FALLBACK = host_apt.Mirror(host_apt.FALLBACK, host_apt.FALLBACK_SECURITY)
+NO_MIRROR = r"name no mirror of Debian \(valid: an entry with component main"
 
 
 @pytest.mark.parametrize(
@@ -32,24 +32,27 @@ FALLBACK = host_apt.Mirror(host_apt.FALLBACK, host_apt.FALLBACK_SECURITY)
         "",
         "nonsense\n\ndeb\ndeb http://only.an.address\n",
         "# deb http://mirror.example/debian bookworm main\n",
-        "deb https://download.docker.com/linux/debian bookworm stable\n",
-        "deb https://deb.nodesource.com/node_20.x bookworm main\n",
-        "deb http://archive.ubuntu.com/ubuntu jammy main\n",
+        "deb https://other.example/linux/debian bookworm stable\n",
+        "deb https://other.example/node_20.x bookworm main\n",
+        "deb http://other.example/ubuntu jammy main\n",
         "deb cdrom:[Debian GNU/Linux 12]/debian bookworm main\n",
         "deb file:/srv/debian bookworm main\n",
     ],
 )
-def test_nothing_of_debian_on_the_host_falls_back(tmp_path: Path, text: str) -> None:
-    assert host(tmp_path, a__list=text) == FALLBACK
+def test_host_without_a_debian_mirror_is_told_so(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match=NO_MIRROR):
+        host(tmp_path, a__list=text)
 
 
-def test_no_apt_folder_falls_back(tmp_path: Path) -> None:
-    assert host_apt.mirror(host_apt.entries(tmp_path / "absent")) == FALLBACK
+def test_no_apt_folder_is_no_mirror(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=NO_MIRROR):
+        host_apt.mirror(host_apt.entries(tmp_path / "absent"))
 
 
 def test_disabled_and_foreign_files_do_not_count(tmp_path: Path) -> None:
     text = "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\nComponents: main\n"
-    assert host(tmp_path, a__sources="Enabled: no\n" + text, b__sources__disabled=text) == FALLBACK
+    with pytest.raises(UserError, match=NO_MIRROR):
+        host(tmp_path, a__sources="Enabled: no\n" + text, b__sources__disabled=text)
 
 
 def test_one_line_entries_with_options() -> None:
@@ -67,7 +70,7 @@ def test_one_line_entries_with_options() -> None:
 
 def test_deb822_entries_with_comments_continuation_and_two_paragraphs(tmp_path: Path) -> None:
     text = (
-        "Types: deb\n# http://snapshot.debian.org/archive/debian/20250520T000000Z\nURIs: http://mirror.example/debian\n"
+        "Types: deb\n# http://snapshot.example/archive/debian/20250520T000000Z\nURIs: http://mirror.example/debian\n"
         "Suites: bookworm\n bookworm-updates\nComponents: main\nSigned-By: /usr/share/keyrings/k.gpg\n"
         "\n"
         "Types: deb\nURIs: http://mirror.example/debian-security/\nSuites: bookworm-security\nComponents: main\n"
@@ -82,8 +85,8 @@ def test_mirror_file_and_snapshot_addresses() -> None:
         "Types: deb\nURIs: mirror+file:/etc/apt/mirrors/debian.list\nSuites: trixie\nComponents: main\n"
     )
     assert host_apt.mirror(cloud).main == "mirror+file:/etc/apt/mirrors/debian.list"
-    snapshot = host_apt.parse_one_line("deb http://snapshot.debian.org/archive/debian/20250520T000000Z trixie main")
-    assert host_apt.mirror(snapshot).main == "http://snapshot.debian.org/archive/debian/20250520T000000Z"
+    snapshot = host_apt.parse_one_line("deb http://snapshot.example/archive/debian/20250520T000000Z trixie main")
+    assert host_apt.mirror(snapshot).main == "http://snapshot.example/archive/debian/20250520T000000Z"
 
 
 def test_a_host_without_security_archive_gets_none() -> None:
