@@ -23,7 +23,8 @@ def test_one_gibibyte_of_counter_arrives_without_a_gap_and_without_a_copy(unit: 
     assert after["completions"] > before["completions"]
     assert after["copied"] == before["copied"]
     assert after["plain_bytes"] == before["plain_bytes"]
-    unit.note("MiB/s (host-bound when emulated)", round(seen.bytes / MIB / seen.seconds, 1))
+    if unit.console is None:  # an emulated board's speed is its host's
+        unit.note("MiB/s", round(seen.bytes / MIB / seen.seconds, 1))
 
 
 def test_prbs31_arrives_without_a_gap(unit: UnderTest) -> None:
