@@ -12,12 +12,11 @@ from pathlib import Path
 
 from firmware import base, bundle, doctor, image, keys, manifest, paths, payload, publish, recipe, rootfs, sbom
 from firmware.board import STREAM_PORT, Board
+from firmware.choice import ENGINES
 from firmware.errors import UserError
 from firmware.manifest import Manifest
 from firmware.payload import Parts
 from firmware.sources import Version
-
-ENGINES = ("debian", "yocto")
 
 
 def build(board: Board, engine: str = "debian", update: bool = False) -> Manifest:

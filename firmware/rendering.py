@@ -16,10 +16,10 @@ from typing import Any
 
 from firmware import overlay, paths, render, yocto
 from firmware.board import Board
+from firmware.choice import ENGINES
 from firmware.errors import UserError
 from firmware.recipe import Recipe, load_all
 
-ENGINES = ("debian", "yocto")
 LISTING = ".rendered-files"  # names of the files that the last `write` left, one a line
 FABRIC = "fabric/fabric.rbf"  # the bitstream, the only file that no template makes
 
