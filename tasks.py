@@ -166,11 +166,11 @@ def clean(_context: Context, cache: bool = False) -> None:
     cleaning.clean(cache)
 
 
-@task(help={"only": "a pytest -k expression"})
+@task(help={"only": "a pytest -k expression", "slow": "the slow tier as well, many minutes more"})
 @guarded
-def check(context: Context, only: str = "") -> None:
+def check(context: Context, only: str = "", slow: bool = False) -> None:
     """Run the linters and the tests: what CI runs."""
-    selection = f" -k {only!r}" if only else ""
+    selection = (f" -k {only!r}" if only else "") + (" --slow" if slow else "")
     context.run(f"{sys.executable} -m pytest{selection}", pty=sys.stdout.isatty())
 
 

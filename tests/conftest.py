@@ -14,6 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write tests/golden/expected anew from what is rendered now, instead of comparing",
     )
+    parser.addoption("--slow", action="store_true", help="run the slow tier as well: ./inv check --slow")
     board = parser.getgroup("board under test (tests/acceptance)")
     board.addoption("--board", help="its name; default: the default board")
     board.addoption("--engine", help="the engine that made its image; default: debian")
@@ -26,7 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow and not config.getoption("--slow"):
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
     def place(item: pytest.Item) -> int:
         marks = [name for name in SUITES if item.get_closest_marker(name)]
         return SUITES.index(marks[0]) if marks else 0

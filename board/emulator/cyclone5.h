@@ -58,7 +58,8 @@ enum {
 #define C5_OSC1_HZ   25000000
 #define C5_L4_SP_HZ  100000000
 
-/* Types, by the name that -global and QOM paths use. */
+/* Types, by the name that -global uses; in QOM a device is /machine/<name without the prefix> (machine.c). */
+#define C5_TYPE_PREFIX   "cyclone5-"
 #define TYPE_C5_BOOTROM  "cyclone5-bootrom"
 #define TYPE_C5_CLKMGR   "cyclone5-clkmgr"
 #define TYPE_C5_EMAC     "cyclone5-emac"

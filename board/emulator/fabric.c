@@ -108,6 +108,8 @@ static void fabric_realize(DeviceState *dev, Error **errp)
     memory_region_add_subregion(&s->window, s->sysid_offset, &s->sysid);
     s->source = qdev_new(TYPE_C5_SOURCE);
     s->msgdma = qdev_new(TYPE_C5_MSGDMA);
+    object_property_add_child(OBJECT(s), "source", OBJECT(s->source)); /* /machine/fabric/source */
+    object_property_add_child(OBJECT(s), "msgdma", OBJECT(s->msgdma));
     cyclone5_msgdma_connect(s->msgdma, s->source);
     sysbus_realize_and_unref(SYS_BUS_DEVICE(s->source), &error_fatal);
     sysbus_realize_and_unref(SYS_BUS_DEVICE(s->msgdma), &error_fatal);

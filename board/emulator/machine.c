@@ -29,9 +29,21 @@ typedef struct {
     struct arm_boot_info boot;
 } Cyclone5;
 
-static DeviceState *create(const char *type, hwaddr base)
+/*
+ * A device with a place in QOM, where QMP finds it: /machine/sdmmc; of several of a kind /machine/gpio[0], [1], ...
+ */
+static DeviceState *new_device(const char *type, bool several)
 {
     DeviceState *dev = qdev_new(type);
+    g_autofree char *name = g_strconcat(type + strlen(C5_TYPE_PREFIX), several ? "[*]" : NULL, NULL);
+
+    object_property_add_child(qdev_get_machine(), name, OBJECT(dev));
+    return dev;
+}
+
+static DeviceState *create(const char *type, hwaddr base)
+{
+    DeviceState *dev = new_device(type, false);
 
     sysbus_realize_and_unref(SYS_BUS_DEVICE(dev), &error_fatal);
     sysbus_mmio_map(SYS_BUS_DEVICE(dev), 0, base);
@@ -44,6 +56,17 @@ static DeviceState *create_with_irq(const char *type, hwaddr base, qemu_irq irq)
 
     sysbus_connect_irq(SYS_BUS_DEVICE(dev), 0, irq);
     return dev;
+}
+
+static void create_several(const char *type, hwaddr base, const qemu_irq *irqs, int count)
+{
+    for (int n = 0; n < count; n++) {
+        DeviceState *dev = new_device(type, true);
+
+        sysbus_realize_and_unref(SYS_BUS_DEVICE(dev), &error_fatal);
+        sysbus_mmio_map(SYS_BUS_DEVICE(dev), 0, base + n * 4 * KiB);
+        sysbus_connect_irq(SYS_BUS_DEVICE(dev), 0, irqs[n]);
+    }
 }
 
 static void wire(DeviceState *from, DeviceState *to, const char *line, int number)
@@ -96,7 +119,7 @@ static void create_timers(Cyclone5 *c)
     };
 
     for (int n = 0; n < TIMERS; n++) {
-        DeviceState *dev = qdev_new(TYPE_C5_TIMER);
+        DeviceState *dev = new_device(TYPE_C5_TIMER, true);
 
         qdev_prop_set_uint32(dev, "frequency", timers[n].frequency);
         sysbus_realize_and_unref(SYS_BUS_DEVICE(dev), &error_fatal);
@@ -108,7 +131,7 @@ static void create_timers(Cyclone5 *c)
 static void create_watchdogs(Cyclone5 *c, DeviceState *rstmgr)
 {
     for (int n = 0; n < 2; n++) {
-        DeviceState *dev = qdev_new(TYPE_C5_WDT);
+        DeviceState *dev = new_device(TYPE_C5_WDT, true);
 
         qdev_prop_set_uint32(dev, "number", n);
         sysbus_realize_and_unref(SYS_BUS_DEVICE(dev), &error_fatal);
@@ -122,7 +145,7 @@ static void create_uarts(Cyclone5 *c)
 {
     for (int n = 0; n < 2; n++) {
         hwaddr base = C5_UART0_BASE + n * 4 * KiB;
-        DeviceState *beneath = qdev_new(TYPE_C5_UART);
+        DeviceState *beneath = new_device(TYPE_C5_UART, true);
 
         sysbus_realize_and_unref(SYS_BUS_DEVICE(beneath), &error_fatal);
         sysbus_mmio_map_overlap(SYS_BUS_DEVICE(beneath), 0, base, -1);
@@ -166,7 +189,7 @@ static void create_usb(Cyclone5 *c)
 
 static void create_network(Cyclone5 *c)
 {
-    DeviceState *dev = qdev_new(TYPE_C5_EMAC);
+    DeviceState *dev = new_device(TYPE_C5_EMAC, false);
 
     c5_connect_nic(dev);
     sysbus_realize_and_unref(SYS_BUS_DEVICE(dev), &error_fatal);
@@ -217,12 +240,8 @@ static void create_peripherals(Cyclone5 *c)
     wire(rstmgr, fabric, C5_LINE_RELEASED, 0);
     wire(fpgamgr, fabric, C5_LINE_USER_MODE, 0);
     create_watchdogs(c, rstmgr);
-    for (int n = 0; n < 3; n++) {
-        create_with_irq(TYPE_C5_GPIO, C5_GPIO0_BASE + n * 4 * KiB, c->spi[C5_SPI_GPIO0 + n]);
-    }
-    for (int n = 0; n < 4; n++) {
-        create_with_irq(TYPE_C5_I2C, C5_I2C0_BASE + n * 4 * KiB, c->spi[C5_SPI_I2C0 + n]);
-    }
+    create_several(TYPE_C5_GPIO, C5_GPIO0_BASE, &c->spi[C5_SPI_GPIO0], 3);
+    create_several(TYPE_C5_I2C, C5_I2C0_BASE, &c->spi[C5_SPI_I2C0], 4);
     cyclone5_sdmmc_insert(sdmmc, drive);
     cyclone5_bootrom_set_card(bootrom, drive ? blk_by_legacy_dinfo(drive) : NULL);
 }

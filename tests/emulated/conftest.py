@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""An emulated board that runs the product's image, for tests that need Linux on it.
+
+`linux` is one board a test module, with a fresh card and nothing wrong with it; a test that changes it for good takes
+`linux_of_its_own` instead. Booting takes 20 s on an idle computer: share what can be shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from firmware import board as boards
+from firmware import engine, reach
+from firmware.board import Board
+from firmware.choice import Choice
+from firmware.emulator import Emulator
+from firmware.faults import Faults
+from firmware.known_hosts import KnownHosts
+from firmware.ssh import Target
+
+
+@dataclass
+class Linux:
+    """A running board: the emulator, its faults, and the way in by SSH (`target.output([...], sudo=True)`)."""
+
+    board: Board
+    emulator: Emulator
+    faults: Faults
+    target: Target
+
+    @property
+    def stream(self) -> tuple[str, int]:
+        """Host and port of the capture stream."""
+        return (reach.LOOPBACK, self.emulator.stream_port)
+
+
+@contextmanager
+def booted(folder: Path, icount: int | None = None, **options: str) -> Iterator[Linux]:
+    """The default board with a fresh card in `folder`, on and answering; off behind the block."""
+    board = boards.load(boards.DEFAULT_BOARD)
+    built = engine.build(board, Choice().engine)
+    known = KnownHosts(folder / "known_hosts")
+    card = folder / "card.img"
+    reach.make_card(built, card, known)
+    machine = Emulator(board, card, folder, **options)
+    machine.start(icount=icount)
+    try:
+        target = Target(reach.LOOPBACK, machine.ssh_port, known=known)
+        reach.wait_until_up(reach.Reach(target, (reach.LOOPBACK, machine.stream_port), machine.console_log))
+        with target:
+            yield Linux(board, machine, Faults(machine), target)
+    finally:
+        machine.stop()
+
+
+@pytest.fixture(scope="module")
+def linux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Linux]:
+    with booted(tmp_path_factory.mktemp("linux")) as running:
+        yield running
+
+
+@pytest.fixture
+def linux_of_its_own(tmp_path: Path) -> Iterator[Linux]:
+    with booted(tmp_path) as running:
+        yield running
