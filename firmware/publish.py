@@ -2,11 +2,13 @@
 """Put the results of the stages where people look for them: `build/<board>/<engine>/`, the manifest last.
 
 Files are copied (blocks shared and holes kept where the file system can), never linked: what a tool does to a file in
-`build/` cannot harm the cache. A file that is there already, as it was put there, is left alone.
+`build/` cannot harm the cache. A file that is there already, as it was put there, is left alone; a new one takes its
+name when it is whole, so that another program reads the old or the new one. Two builds at once wait for each other.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 from dataclasses import dataclass
@@ -60,21 +62,27 @@ def publish(board: Board, engine: str, steps: dict[str, Path], draft: Draft) -> 
         **vars(draft),
     }
     made = Manifest.model_validate(facts)
+    with (place / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _place(place, list(files.values()), made)
+    return made
+
+
+def _place(place: Path, files: list[Path], made: Manifest) -> None:
     stamps = read_stamps(place / STAMPS)
-    stale = [path for path in files.values() if not is_copy(path, place / path.name, stamps)]
+    stale = [path for path in files if not is_copy(path, place / path.name, stamps)]
     if stale:
         (place / NAME).unlink(missing_ok=True)
         for path in stale:
-            tool.capture(
-                ["cp", "--reflink=auto", "--sparse=always", "--remove-destination", "-T", path, place / path.name]
-            )
-            (place / path.name).chmod(0o644)
-        (place / STAMPS).write_text(json.dumps({p.name: stamp(p, place / p.name) for p in files.values()}, indent=1))
+            partial = place / f".{path.name}"
+            tool.capture(["cp", "--reflink=auto", "--sparse=always", "--remove-destination", "-T", path, partial])
+            partial.chmod(0o644)
+            partial.rename(place / path.name)
+        (place / STAMPS).write_text(json.dumps({p.name: stamp(p, place / p.name) for p in files}, indent=1))
     if not (place / NAME).is_file() or (place / NAME).read_text() != made.text():
         partial = place / f".{NAME}"
         partial.write_text(made.text())
         partial.rename(place / NAME)
-    return made
 
 
 def describe(path: Path) -> File:

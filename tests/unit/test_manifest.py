@@ -118,3 +118,19 @@ def test_interrupted_publishing_leaves_no_manifest(steps: dict[str, Path]) -> No
     with pytest.raises(Exception, match=r"sockit\.spdx\.json"):
         publish.publish(board.load("sockit"), "debian", newer, draft("0.1.0+def"))
     assert not (place / manifest.NAME).exists()
+
+
+def test_file_takes_its_name_when_it_is_whole(steps: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program that makes a card meanwhile reads the old image, not half of the new one."""
+    image = publish.publish(board.load("sockit"), "debian", steps, draft()).path("image")
+    old, seen = image.read_bytes(), {}
+    (image.parent / publish.STAMPS).unlink()
+
+    def half(argv: list[object]) -> str:
+        Path(str(argv[-1])).write_bytes(b"half")
+        seen[Path(str(argv[-2])).name] = image.read_bytes()
+        return ""
+
+    monkeypatch.setattr("firmware.publish.tool.capture", half)
+    publish.publish(board.load("sockit"), "debian", steps, draft())
+    assert seen[image.name] == old
