@@ -2,25 +2,32 @@
  * Boot ROM: finds a preloader (U-Boot's SPL) on the SD card, checks it, copies it to the on-chip RAM and starts CPU 0
  * there. TRM appendix A, "Booting and Configuration"; header as in U-Boot's tools/socfpgaimage.c.
  *
- * The first partition of type 0xA2 among the MBR's four holds up to four copies, 64 KiB apart; without an MBR signature
- * the copies are at the start of the card. A copy is good when its header (validation word "AS01" at 0x40, length,
- * checksum) and the CRC-32 (polynomial 0x04c11db7, most significant bit first) in its last word are; otherwise the next
- * one is tried. A power-on or cold reset begins with copy 0. At a warm reset, what is in the on-chip RAM is run again
+ * TRM "SD/MMC Flash Devices": the first partition of type 0xA2 among the MBR's four holds up to four copies, 64 KiB apart;
+ * only when there is no MBR signature are the copies at the start of the card (raw mode), so that a card with an MBR but
+ * no such partition cannot be booted. "Loading the Preloader Image": a copy has at most 60 KiB and is good when its header
+ * (validation word "AS01" at 0x40, length, checksum) and the CRC-32 (polynomial 0x04c11db7, most significant bit first) in
+ * its last word are; otherwise the ones behind it are tried. The last 4 KiB of the on-chip RAM are the ROM's own: every
+ * reset overwrites them.
+ *
+ * "Boot ROM Flow": a power-on or cold reset begins with copy 0. At a warm reset, what is in the on-chip RAM is run again
  * when the software has asked for that in the system manager (U-Boot does) and its CRC, if any, is right; otherwise the
- * copy that was loaded last is tried first, or the one behind it when the software has not set INITSWSTATE to "valid".
- * The copy's number goes to the system manager.
+ * copy that was loaded last is tried first, or the one behind it when the software has not set INITSWSTATE to "valid"
+ * (so a preloader that hangs until the watchdog bites is given up; behind the fourth there is none). The copy's number
+ * goes to the system manager. Not modelled: the fallback image in the FPGA, boot sources other than SD.
  *
  * The ROM has no code of its own but a jump to the preloader's entry: its work is done by the emulator, at reset. When no
- * copy is good, the reason of each is reported and the emulator ends with exit status 1 (the metal would hang).
+ * copy is good, the reason of each is reported and the emulator ends with exit status 1 (the metal waits for a reset).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "cyclone5.h"
+#include "sdmmc.h"
 
 OBJECT_DECLARE_SIMPLE_TYPE(C5Bootrom, C5_BOOTROM)
 
 #define COPIES            4
 #define COPY_BYTES        (64 * KiB)
+#define PRELOADER_MAX     (60 * KiB)
+#define WORKSPACE         PRELOADER_MAX     /* in the on-chip RAM, to its end */
 #define MBR_BYTES         512
 #define MBR_ENTRIES       0x1be
 #define MBR_ENTRY_BYTES   16
@@ -66,20 +73,25 @@ static const char *copy_fault(const uint8_t *copy, size_t *bytes)
         return "wrong header checksum";
     }
     *bytes = lduw_le_p(copy + HEADER + 6) * 4;
-    if (*bytes < ENTRY_POINT + 8 || *bytes > COPY_BYTES) {
+    if (*bytes < ENTRY_POINT + 8 || *bytes > PRELOADER_MAX) {
         return "length out of range";
     }
-    if (preloader_crc(copy, *bytes - 4) != ldl_le_p(copy + *bytes - 4)) {
+    if (preloader_crc(copy, *bytes - 4) != (uint32_t)ldl_le_p(copy + *bytes - 4)) {
         return "wrong CRC";
     }
     return NULL;
+}
+
+static bool read_card(BlockBackend *card, uint64_t offset, uint32_t bytes, void *buffer)
+{
+    return card && sdmmc_boot_readable(offset, bytes) && blk_pread(card, offset, bytes, buffer, 0) >= 0;
 }
 
 static bool find_copies(BlockBackend *card, uint64_t *offset)
 {
     uint8_t mbr[MBR_BYTES];
 
-    if (!card || blk_pread(card, 0, sizeof(mbr), mbr, 0) < 0) {
+    if (!read_card(card, 0, sizeof(mbr), mbr)) {
         error_report("cyclone5 boot ROM: there is no SD card, or it cannot be read");
         return false;
     }
@@ -104,25 +116,23 @@ static int first_copy(void)
     if (cyclone5_reset_kind() != C5_RESET_WARM) {
         return 0;
     }
-    return (cyclone5_sysmgr_last_loaded() + !cyclone5_sysmgr_software_valid()) % COPIES;
+    return cyclone5_sysmgr_last_loaded() + !cyclone5_sysmgr_software_valid();
 }
 
 static bool load_preloader(C5Bootrom *s)
 {
     g_autofree uint8_t *copy = g_malloc0(COPY_BYTES);
-    const char *fault[COPIES];
+    const char *fault[COPIES] = { "given up", "given up", "given up", "given up" };
     uint64_t offset;
     size_t bytes = 0;
-    int first = first_copy();
 
     if (!find_copies(s->card, &offset)) {
         return false;
     }
-    for (int tried = 0; tried < COPIES; tried++) {
-        int index = (first + tried) % COPIES;
-        int failed = blk_pread(s->card, offset + index * COPY_BYTES, COPY_BYTES, copy, 0);
+    for (int index = first_copy(); index < COPIES; index++) {
+        bool got = read_card(s->card, offset + index * COPY_BYTES, COPY_BYTES, copy);
 
-        fault[index] = failed < 0 ? "cannot be read" : copy_fault(copy, &bytes);
+        fault[index] = got ? copy_fault(copy, &bytes) : "cannot be read";
         if (!fault[index]) {
             address_space_write(&address_space_memory, C5_OCRAM_BASE, MEMTXATTRS_UNSPECIFIED, copy, bytes);
             cyclone5_sysmgr_set_last_loaded(index);
@@ -150,7 +160,7 @@ static bool warm_boot(C5Bootrom *s)
     C5WarmBoot warm = cyclone5_sysmgr_warm_boot();
     g_autofree uint8_t *data = NULL;
 
-    if (cyclone5_reset_kind() != C5_RESET_WARM || !warm.enabled || warm.start + warm.length > COPY_BYTES) {
+    if (cyclone5_reset_kind() != C5_RESET_WARM || !warm.enabled || warm.start + warm.length > C5_OCRAM_BYTES) {
         return false;
     }
     data = g_malloc0(warm.length + 1);
@@ -163,10 +173,22 @@ static bool warm_boot(C5Bootrom *s)
     return true;
 }
 
+static void use_workspace(void)
+{
+    g_autofree uint8_t *zeros = g_malloc0(C5_OCRAM_BYTES - WORKSPACE);
+
+    address_space_write(&address_space_memory, C5_OCRAM_BASE + WORKSPACE, MEMTXATTRS_UNSPECIFIED, zeros,
+                        C5_OCRAM_BYTES - WORKSPACE);
+}
+
 /* The machine as the boot ROM's code finds it and leaves it. */
 static bool boot(C5Bootrom *s)
 {
-    if (cyclone5_direct_kernel || warm_boot(s)) {
+    if (cyclone5_direct_kernel) {
+        return true;
+    }
+    use_workspace();
+    if (warm_boot(s)) {
         return true;
     }
     set_entry(s, C5_OCRAM_BASE + ENTRY_POINT);

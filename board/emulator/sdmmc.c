@@ -5,13 +5,13 @@
  * A command takes 20 us of virtual time (drivers poll and time it), its data no more. QEMU's card moves single bytes;
  * so a multi-block transfer by DMA goes straight to the card's block backend in the pieces that the descriptors name,
  * while the card itself sees the command and the stop. Everything else goes through the card, by DMA or by FIFO.
- * Not modelled: SDIO, 8-bit and DDR modes, voltage switch, card removal.
+ * Not modelled: SDIO, 8-bit and DDR modes, voltage switch. Faults: sdmmc_fault.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "sdmmc.h"
 
-static void sdmmc_update_irq(C5Sdmmc *s)
+void sdmmc_update_irq(C5Sdmmc *s)
 {
     bool host = REG(RINTSTS) & REG(INTMASK);
     bool dma = REG(IDSTS) & REG(IDINTEN) & ID_SOURCES;
@@ -32,6 +32,29 @@ static void store_response(C5Sdmmc *s, uint32_t command, const uint8_t *response
     }
 }
 
+/* The card's answer: its bytes, 0 when there is none. */
+static int ask_card(C5Sdmmc *s, SDRequest *request, uint8_t *response)
+{
+    uint32_t refusal = s->faults.pulled ? 0 : sdmmc_fault_refusal(s, request->cmd);
+    int bytes;
+
+    s->refused = refusal;
+    if (s->faults.pulled) {
+        return 0;
+    }
+    if (refusal) {
+        stl_be_p(response, refusal);
+        return 4;
+    }
+    bytes = sdbus_do_command(s->bus, request, response);
+    if (bytes > 0 && request->cmd == CMD_ERASE_START) {
+        s->erase_start = sdmmc_address(s, request->arg);
+    } else if (bytes > 0 && request->cmd == CMD_ERASE_END) {
+        s->erase_end = sdmmc_address(s, request->arg);
+    }
+    return bytes;
+}
+
 static void run_command(C5Sdmmc *s)
 {
     uint32_t command = s->pending;
@@ -42,10 +65,9 @@ static void run_command(C5Sdmmc *s)
     s->pending = 0;
     timer_del(s->alarm);
     if (request.cmd == CMD_STOP_TRANSMISSION) {
-        s->data_phase = false;
-        s->left = 0;
+        sdmmc_data_abort(s);
     }
-    bytes = sdbus_do_command(s->bus, &request, response);
+    bytes = ask_card(s, &request, response);
     REG(RINTSTS) |= INT_COMMAND_DONE;
     if (command & CMD_RESPONSE) {
         if (bytes <= 0) {
@@ -94,6 +116,9 @@ static uint64_t sdmmc_read(void *opaque, hwaddr offset, unsigned size)
     if (s->pending && qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) >= s->due) {
         sdmmc_alarm(s);
     }
+    if (s->waiting && qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) >= s->data_due) {
+        sdmmc_data_alarm(s);
+    }
     if (offset >= FIFO) {
         word = sdmmc_fifo_access(s, false, 0);
         sdmmc_update_irq(s);
@@ -108,7 +133,7 @@ static uint64_t sdmmc_read(void *opaque, hwaddr offset, unsigned size)
         word = sdmmc_fifo_status(s);
         break;
     case CDETECT:
-        word = sdbus_get_inserted(s->bus) ? 0 : 1;
+        word = sdbus_get_inserted(s->bus) && !s->faults.pulled ? 0 : 1;
         break;
     case WRTPRT:
         word = sdbus_get_readonly(s->bus);
@@ -126,13 +151,16 @@ static void sdmmc_write_register(C5Sdmmc *s, hwaddr offset, uint32_t new, uint32
     switch (offset) {
     case CTRL:
         REG(CTRL) = new & ~CTRL_RESETS;
+        if (s->waiting && (new & CTRL_RESETS)) {    /* the driver has lost patience */
+            sdmmc_data_abort(s);
+        }
         break;
     case CMD:
         start_command(s, new);
         break;
     case RINTSTS:
         REG(RINTSTS) &= ~written;
-        if (s->data_phase && s->left && !sdmmc_dma(s)) {    /* the FIFO requests are levels */
+        if (s->data_phase && !s->waiting && s->left && !sdmmc_dma(s)) {    /* the FIFO requests are levels */
             REG(RINTSTS) |= s->writing ? INT_TX_REQUEST : INT_RX_REQUEST;
         }
         break;
@@ -140,7 +168,7 @@ static void sdmmc_write_register(C5Sdmmc *s, hwaddr offset, uint32_t new, uint32
         REG(BMOD) = new & ~BMOD_RESET;
         break;
     case PLDMND:
-        if (s->data_phase && sdmmc_dma(s)) {
+        if (s->data_phase && !s->waiting && sdmmc_dma(s)) {
             sdmmc_dma_run(s);
         }
         break;
@@ -191,8 +219,8 @@ static C5_RESET_PHASE(sdmmc_reset)
     REG(VERID) = 0x5342240a;
     REG(HCON) = 0x00c43cc1;
     REG(RST_N) = 1;
-    s->data_phase = s->direct = false;
-    s->left = 0;
+    s->direct = s->refused = false;
+    sdmmc_data_abort(s);
     s->pending = 0;
     timer_del(s->alarm);
     sdmmc_update_irq(s);
@@ -206,21 +234,26 @@ static void sdmmc_realize(DeviceState *dev, Error **errp)
     sysbus_init_mmio(SYS_BUS_DEVICE(dev), &s->iomem);
     sysbus_init_irq(SYS_BUS_DEVICE(dev), &s->irq);
     s->alarm = timer_new_ns(QEMU_CLOCK_VIRTUAL, sdmmc_alarm, s);
+    s->data_alarm = timer_new_ns(QEMU_CLOCK_VIRTUAL, sdmmc_data_alarm, s);
     s->bus = SD_BUS(qbus_new(TYPE_SD_BUS, dev, "sd-bus"));
 }
 
 void cyclone5_sdmmc_insert(DeviceState *sdmmc, DriveInfo *drive)
 {
     C5Sdmmc *s = C5_SDMMC(sdmmc);
-    DeviceState *card;
 
     if (!drive) {
         return;
     }
     s->blk = blk_by_legacy_dinfo(drive);
-    card = qdev_new(TYPE_SD_CARD);
-    qdev_prop_set_drive_err(card, "drive", s->blk, &error_fatal);
-    qdev_realize_and_unref(card, BUS(s->bus), &error_fatal);
+    s->card = qdev_new(TYPE_SD_CARD);
+    qdev_prop_set_drive_err(s->card, "drive", s->blk, &error_fatal);
+    qdev_realize_and_unref(s->card, BUS(s->bus), &error_fatal);
+}
+
+static void sdmmc_init(Object *obj)
+{
+    sdmmc_fault_init(C5_SDMMC(obj));
 }
 
 static void sdmmc_class_init(ObjectClass *klass, void *data)
@@ -229,6 +262,7 @@ static void sdmmc_class_init(ObjectClass *klass, void *data)
 
     dc->realize = sdmmc_realize;
     RESETTABLE_CLASS(klass)->phases.hold = sdmmc_reset;
+    sdmmc_fault_class_init(klass);
 }
 
 static const TypeInfo sdmmc_types[] = {
@@ -236,6 +270,7 @@ static const TypeInfo sdmmc_types[] = {
         .name = TYPE_C5_SDMMC,
         .parent = TYPE_SYS_BUS_DEVICE,
         .instance_size = sizeof(C5Sdmmc),
+        .instance_init = sdmmc_init,
         .class_init = sdmmc_class_init,
     },
 };

@@ -7,34 +7,99 @@
 
 /* ---- the card ---- */
 
-static bool card_transfer(C5Sdmmc *s, void *buffer, uint32_t bytes)
+static bool store_sectors(C5Sdmmc *s, uint64_t first, const uint8_t *data, uint32_t count)
 {
-    int failed = 0;
-
-    if (!s->direct && s->writing) {
-        sdbus_write_data(s->bus, buffer, bytes);
-    } else if (!s->direct) {
-        sdbus_read_data(s->bus, buffer, bytes);
-    } else if (s->writing) {
-        failed = blk_pwrite(s->blk, s->direct_offset, bytes, buffer, 0);
-    } else {
-        failed = blk_pread(s->blk, s->direct_offset, bytes, buffer, 0);
+    if (s->direct) {
+        return blk_pwrite(s->blk, first * BLOCK_BYTES, count * BLOCK_BYTES, data, 0) >= 0;
     }
-    s->direct_offset += bytes;
-    s->left -= bytes;
-    return failed >= 0;
+    sdbus_write_data(s->bus, data, count * BLOCK_BYTES);
+    return true;
 }
 
-/* Whether a multi-block transfer can bypass QEMU's card: whole blocks, inside the card, which has taken the command. */
-static bool card_can_bypass(C5Sdmmc *s, unsigned command, uint32_t response)
+/* Sectors are written when they are whole: as many at once as there are, one that comes in pieces from `s->sector`. */
+static bool write_sectors(C5Sdmmc *s, const uint8_t *data, uint32_t bytes)
 {
-    uint64_t offset = s->high_capacity ? (uint64_t)REG(CMDARG) * BLOCK_BYTES : REG(CMDARG);
+    bool good = true;
+
+    while (bytes && good) {
+        uint32_t have = s->position % BLOCK_BYTES;
+        uint64_t number = s->position / BLOCK_BYTES;
+        uint32_t now;
+
+        if (!have && bytes >= BLOCK_BYTES) {
+            now = ROUND_DOWN(bytes, BLOCK_BYTES);
+            good = sdmmc_fault_write(s, number, data, now / BLOCK_BYTES, store_sectors);
+        } else {
+            now = MIN(bytes, BLOCK_BYTES - have);
+            memcpy(s->sector + have, data, now);
+            good = have + now < BLOCK_BYTES || sdmmc_fault_write(s, number, s->sector, 1, store_sectors);
+        }
+        s->position += now;
+        data += now;
+        bytes -= now;
+    }
+    return good;
+}
+
+static bool read_sectors(C5Sdmmc *s, void *buffer, uint32_t bytes)
+{
+    uint64_t begin = s->position;
+    bool good = true;
+
+    s->position += bytes;
+    if (s->direct) {
+        good = blk_pread(s->blk, begin, bytes, buffer, 0) >= 0;
+    } else {
+        sdbus_read_data(s->bus, buffer, bytes);
+    }
+    if ((s->wrong & INT_DATA_CRC) && s->damaged >= begin && s->damaged < s->position) {
+        ((uint8_t *)buffer)[s->damaged - begin] ^= 1;
+    }
+    return good;
+}
+
+/*
+ * Move a piece of the data; false when none comes. The controller goes on after a CRC error (TRM "Data Transmit", "Data
+ * Receive"), but a card ignores the rest of a write (Physical Layer Simplified Specification 4.10, 4.3.4).
+ */
+static bool card_transfer(C5Sdmmc *s, void *buffer, uint32_t bytes)
+{
+    if (!s->writing && (s->faults.pulled || s->refused)) {
+        s->wrong |= INT_DATA_TIMEOUT;
+        return false;
+    }
+    s->left -= bytes;
+    if (s->writing && (s->faults.pulled || s->refused)) {
+        s->wrong |= INT_END_BIT;
+    } else if (s->sectors && s->writing) {
+        s->ignoring = s->ignoring || !write_sectors(s, buffer, bytes);
+    } else if (s->sectors) {
+        s->wrong |= read_sectors(s, buffer, bytes) ? 0 : INT_DATA_CRC;
+    } else if (s->writing) {
+        sdbus_write_data(s->bus, buffer, bytes);
+    } else {
+        sdbus_read_data(s->bus, buffer, bytes);
+    }
+    s->wrong |= s->ignoring ? INT_DATA_CRC : 0;
+    return true;
+}
+
+/* Whether the data are sectors of a card that has taken the command. */
+static bool moves_sectors(C5Sdmmc *s, unsigned command, uint32_t response)
+{
+    return (command == CMD_READ_SINGLE || command == CMD_READ_MULTIPLE || command == CMD_WRITE_SINGLE ||
+            command == CMD_WRITE_MULTIPLE) &&
+           REG(BLKSIZ) == BLOCK_BYTES && !(response & R1_ERRORS) && s->position % BLOCK_BYTES == 0;
+}
+
+/* Whether a multi-block transfer can bypass QEMU's card: whole blocks, inside the card. */
+static bool card_can_bypass(C5Sdmmc *s, unsigned command)
+{
     bool write = command == CMD_WRITE_MULTIPLE;
 
-    s->direct_offset = offset;
-    return s->blk && sdmmc_dma(s) && (write || command == CMD_READ_MULTIPLE) && REG(BLKSIZ) == BLOCK_BYTES &&
-           s->left && s->left % BLOCK_BYTES == 0 && !(response & R1_ERRORS) &&
-           offset + s->left <= MAX(blk_getlength(s->blk), 0) && (!write || blk_is_writable(s->blk));
+    return s->blk && s->sectors && sdmmc_dma(s) && (write || command == CMD_READ_MULTIPLE) &&
+           s->left && s->left % BLOCK_BYTES == 0 && s->position + s->left <= (uint64_t)MAX(blk_getlength(s->blk), 0) &&
+           (!write || blk_is_writable(s->blk));
 }
 
 static void card_stop(C5Sdmmc *s)
@@ -42,10 +107,19 @@ static void card_stop(C5Sdmmc *s)
     SDRequest request = { .cmd = CMD_STOP_TRANSMISSION };
     uint8_t response[16];
 
-    sdbus_do_command(s->bus, &request, response);
+    if (!s->faults.pulled) {
+        sdbus_do_command(s->bus, &request, response);
+    }
 }
 
 /* ---- data phase ---- */
+
+void sdmmc_data_abort(C5Sdmmc *s)
+{
+    s->data_phase = s->waiting = false;
+    s->left = 0;
+    timer_del(s->data_alarm);
+}
 
 static void data_end(C5Sdmmc *s)
 {
@@ -53,14 +127,16 @@ static void data_end(C5Sdmmc *s)
     if (s->auto_stop) {
         card_stop(s);
         REG(RINTSTS) |= INT_AUTO_STOP_DONE;
+    } else if (s->ignoring && s->single) {
+        card_stop(s);                   /* QEMU's card still waits for the block; a card on the metal does not */
     }
-    REG(RINTSTS) |= INT_DATA_OVER;
+    REG(RINTSTS) |= INT_DATA_OVER | s->wrong;
 }
 
 static bool dma_buffer(C5Sdmmc *s, uint32_t address, uint32_t bytes)
 {
     uint8_t buffer[DES_SIZE_MASK + 1];
-    bool good;
+    bool moved;
 
     bytes = MIN(bytes, s->left);
     if (!bytes) {
@@ -69,11 +145,11 @@ static bool dma_buffer(C5Sdmmc *s, uint32_t address, uint32_t bytes)
     if (s->writing) {
         address_space_read(&address_space_memory, address, MEMTXATTRS_UNSPECIFIED, buffer, bytes);
     }
-    good = card_transfer(s, buffer, bytes);
-    if (!s->writing) {
+    moved = card_transfer(s, buffer, bytes);
+    if (!s->writing && moved) {
         address_space_write(&address_space_memory, address, MEMTXATTRS_UNSPECIFIED, buffer, bytes);
     }
-    return good;
+    return moved;
 }
 
 static uint32_t dma_next(C5Sdmmc *s, uint32_t address, const uint32_t *des)
@@ -87,9 +163,9 @@ static uint32_t dma_next(C5Sdmmc *s, uint32_t address, const uint32_t *des)
 void sdmmc_dma_run(C5Sdmmc *s)
 {
     uint32_t address = REG(DSCADDR), des[4];
-    bool good = true, last = false;
+    bool moved = true, last = false;
 
-    for (int n = 0; s->left && good && !last && n < MAX_DESCRIPTORS; n++) {
+    for (int n = 0; s->left && moved && !last && n < MAX_DESCRIPTORS; n++) {
         address_space_read(&address_space_memory, address, MEMTXATTRS_UNSPECIFIED, des, sizeof(des));
         for (int i = 0; i < 4; i++) {
             des[i] = le32_to_cpu(des[i]);
@@ -99,9 +175,9 @@ void sdmmc_dma_run(C5Sdmmc *s)
             REG(IDSTS) |= ID_UNAVAILABLE | ID_ABNORMAL;
             return;                     /* goes on at a poll demand */
         }
-        good = dma_buffer(s, des[2], des[1] & DES_SIZE_MASK);
-        if (good && !(des[0] & DES_CHAINED)) {
-            good = dma_buffer(s, des[3], (des[1] >> 13) & DES_SIZE_MASK);
+        moved = dma_buffer(s, des[2], des[1] & DES_SIZE_MASK);
+        if (moved && !(des[0] & DES_CHAINED)) {
+            moved = dma_buffer(s, des[3], (des[1] >> 13) & DES_SIZE_MASK);
         }
         des[0] &= ~DES_OWN;
         address_space_stl_le(&address_space_memory, address, des[0], MEMTXATTRS_UNSPECIFIED, NULL);
@@ -109,28 +185,65 @@ void sdmmc_dma_run(C5Sdmmc *s)
         address = dma_next(s, address, des);
     }
     REG(DSCADDR) = address;
-    REG(IDSTS) |= (s->writing ? ID_TRANSMITTED : ID_RECEIVED) | ID_NORMAL;
-    if (!good) {
-        REG(RINTSTS) |= INT_DATA_CRC;
+    if (moved) {
+        REG(IDSTS) |= (s->writing ? ID_TRANSMITTED : ID_RECEIVED) | ID_NORMAL;
     }
     data_end(s);
 }
 
-void sdmmc_data_begin(C5Sdmmc *s, uint32_t command, uint32_t response)
+static void data_start(C5Sdmmc *s)
 {
-    s->writing = command & CMD_WRITE;
-    s->auto_stop = command & CMD_AUTO_STOP;
-    s->left = REG(BYTCNT);
-    s->data_phase = true;
-    s->direct = card_can_bypass(s, command & 0x3f, response);
-    if (!s->writing && !sdbus_data_ready(s->bus)) {
-        REG(RINTSTS) |= INT_DATA_TIMEOUT;
-        s->data_phase = false;
-    } else if (sdmmc_dma(s)) {
+    uint64_t bad;
+
+    s->waiting = false;
+    if (s->sectors && !s->writing &&
+        !sdmmc_fault_readable(s, s->position / BLOCK_BYTES, DIV_ROUND_UP(s->left, BLOCK_BYTES), &bad)) {
+        s->wrong |= INT_DATA_CRC;
+        s->damaged = bad * BLOCK_BYTES;
+    }
+    if (sdmmc_dma(s)) {
         REG(DSCADDR) = REG(DBADDR);
         sdmmc_dma_run(s);
     } else {
         REG(RINTSTS) |= s->writing ? INT_TX_REQUEST : INT_RX_REQUEST;
+    }
+}
+
+void sdmmc_data_alarm(void *opaque)
+{
+    C5Sdmmc *s = opaque;
+
+    if (s->waiting) {
+        timer_del(s->data_alarm);
+        data_start(s);
+        sdmmc_update_irq(s);
+    }
+}
+
+void sdmmc_data_begin(C5Sdmmc *s, uint32_t command, uint32_t response)
+{
+    unsigned index = command & 0x3f;
+
+    s->writing = command & CMD_WRITE;
+    s->auto_stop = command & CMD_AUTO_STOP;
+    s->left = REG(BYTCNT);
+    s->data_phase = true;
+    s->waiting = s->ignoring = false;
+    s->wrong = 0;
+    s->damaged = UINT64_MAX;
+    s->position = sdmmc_address(s, REG(CMDARG));
+    s->single = index == CMD_READ_SINGLE || index == CMD_WRITE_SINGLE;
+    s->sectors = moves_sectors(s, index, response);
+    s->direct = card_can_bypass(s, index);
+    if (!s->writing && !sdbus_data_ready(s->bus)) {
+        REG(RINTSTS) |= INT_DATA_TIMEOUT;
+        s->data_phase = false;
+    } else if (s->faults.block_ns && s->sectors) {
+        s->waiting = true;
+        s->data_due = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + s->left / BLOCK_BYTES * s->faults.block_ns;
+        timer_mod(s->data_alarm, s->data_due);
+    } else {
+        data_start(s);
     }
 }
 
@@ -139,13 +252,14 @@ void sdmmc_data_begin(C5Sdmmc *s, uint32_t command, uint32_t response)
 uint32_t sdmmc_fifo_access(C5Sdmmc *s, bool write, uint32_t word)
 {
     uint8_t bytes[4] = { 0 };
+    bool moved;
 
-    if (!s->data_phase || s->writing != write || !s->left) {
+    if (!s->data_phase || s->waiting || s->writing != write || !s->left) {
         return 0;
     }
     stl_le_p(bytes, word);
-    card_transfer(s, bytes, MIN(s->left, 4));
-    if (s->left) {
+    moved = card_transfer(s, bytes, MIN(s->left, 4));
+    if (s->left && moved) {
         REG(RINTSTS) |= write ? INT_TX_REQUEST : INT_RX_REQUEST;
     } else {
         data_end(s);
@@ -155,8 +269,8 @@ uint32_t sdmmc_fifo_access(C5Sdmmc *s, bool write, uint32_t word)
 
 uint32_t sdmmc_fifo_status(C5Sdmmc *s)
 {
-    uint32_t words = s->data_phase && !s->writing ? MIN(s->left / 4, FIFO_WORDS - 1) : 0;
+    uint32_t words = s->data_phase && !s->waiting && !s->writing ? MIN(s->left / 4, FIFO_WORDS - 1) : 0;
 
     return words << STATUS_COUNT_SHIFT | (words ? STATUS_RX_WATERMARK : STATUS_EMPTY) | STATUS_TX_WATERMARK |
-           STATUS_CARD_PRESENT;
+           (s->faults.pulled ? 0 : STATUS_CARD_PRESENT);
 }

@@ -20,6 +20,7 @@ enum { SILICONID1 = 0x00, HPSINFO = 0x08, WDDBG = 0x10, BOOTINFO = 0x14,
 #define HPSINFO_DUAL_CAN    0x3
 #define WARM_ENABLED        0xae9efebc
 #define INITSW_VALID        0x49535756
+#define LASTLD_INDEX        0x3
 #define SYSMGR_BYTES        (16 * KiB)
 
 struct C5Sysmgr {
@@ -33,7 +34,7 @@ static C5Sysmgr *the_sysmgr;
 
 uint32_t cyclone5_sysmgr_last_loaded(void)
 {
-    return the_sysmgr->regs[ROM_INITSWLASTLD / 4];
+    return the_sysmgr->regs[ROM_INITSWLASTLD / 4] & LASTLD_INDEX;
 }
 
 bool cyclone5_sysmgr_software_valid(void)
