@@ -5,6 +5,9 @@ Patterns as docs/interfaces.md, "Fabric registers", defines them; 32-bit little-
 
 * counter: in a block without the gap flag every word must be the one before plus 1. In a block with the flag, steps
   forward are words that the source dropped: they are summed. A step backward is corruption everywhere.
+* ramp: two 16-bit samples a word, the first in the low half, 0 to 65535 and over again. A word whose halves do not
+  belong together is corrupt. In a block with the flag a step is words that the source dropped; their number is known
+  but for a multiple of the period, 32768 words.
 * prbs31: x[n] = x[n-28] ^ x[n-31] on all bits. In a block with the flag, a word that breaks it while the next word
   holds is a drop, whose size can't be told; a broken word that breaks the next one too is corruption.
 """
@@ -17,10 +20,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from firmware.errors import UserError
+from .errors import UserError
 
 WORD_BYTES = 4
 PRBS31_FIRST_WORD = 0x0000000E  # 32 new bits behind the seed 0x7fffffff
+RAMP_WORDS = 1 << 15  # after which it starts over
 _HALF = 1 << 31
 
 Words = npt.NDArray[np.uint32]
@@ -92,6 +96,32 @@ class Counter(Checker):
         return int(offset[-1])
 
 
+class Ramp(Checker):
+    """16-bit samples 0, 1, 2, ... modulo 2^16, two a word."""
+
+    def __init__(self) -> None:
+        """A reader that joins late takes the first word as it comes."""
+        super().__init__()
+        self._next: int | None = None
+
+    def _check(self, words: Words, gap: bool, first: bool) -> None:
+        low, high = words & np.uint32(0xFFFF), words >> np.uint32(16)
+        torn = (low % 2 != 0) | (high != (low | np.uint32(1)))
+        self.corrupt += int(np.count_nonzero(torn))
+        numbers = (low >> np.uint32(1))[~torn]  # of the words in their period
+        offset = (numbers - np.flatnonzero(~torn)) % RAMP_WORDS
+        if not len(offset):
+            self._next = None if self._next is None else (self._next + len(words)) % RAMP_WORDS
+            return
+        expected = self._next if self._next is not None else 0 if first else int(offset[0])
+        if gap:
+            steps = np.diff(offset, prepend=expected) % RAMP_WORDS
+            self.missing_bytes += int(steps.sum()) * WORD_BYTES
+        else:
+            self.corrupt += int(np.count_nonzero(offset != expected))
+        self._next = int(offset[-1] + len(words)) % RAMP_WORDS
+
+
 class Prbs31(Checker):
     """The pseudo-random sequence x^31 + x^28 + 1, most significant bit first."""
 
@@ -126,7 +156,7 @@ class Prbs31(Checker):
             self.corrupt += len(broken)
 
 
-CHECKERS: dict[str, type[Checker]] = {"counter": Counter, "prbs31": Prbs31, "none": Nothing}
+CHECKERS: dict[str, type[Checker]] = {"counter": Counter, "prbs31": Prbs31, "ramp": Ramp, "none": Nothing}
 
 
 def checker(pattern: str) -> Checker:
