@@ -8,7 +8,8 @@
  * waits in QEMU's queue until its descriptor is there, so nothing is lost; as a driver need not demand a poll, the model
  * looks again after RETRY_NS. A descriptor with its interrupt disabled raises the receive interrupt after the time in
  * the receive watchdog register (RIWT). Received checksums are reported as good without a look: the network behind is
- * QEMU's own. Multicast is not filtered. Not modelled: time stamps, MMC counters, wake-up, VLAN filters, flow control.
+ * QEMU's own. Address filters: emac_filter.c; counters: emac_mmc.c; time stamps: emac_ptp.c; faults: emac_fault.c. Not
+ * modelled: wake-up (PMT), VLAN and layer 3/4 filters, flow control, energy-efficient Ethernet, the AV channels.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -23,8 +24,10 @@
 #define ST_NORMAL_SOURCES   (ST_TX | ST_TX_UNAVAILABLE | ST_RX | 1u << 14)
 #define ST_ABNORMAL_SOURCES 0x27ba
 #define ST_CLEARABLE        0x1e7ff
-/* MII, GMII, half duplex, hash filter, more addresses, MDIO, transmit COE, receive COE type 2, FIFO > 2 KiB, enhanced */
-#define FEATURES            (7u | 1u << 4 | 1u << 5 | 1u << 8 | 1u << 16 | 1u << 18 | 1u << 19 | 1u << 24)
+/* MII, GMII, half duplex, hash filter, more addresses, MDIO, MMC counters, IEEE 1588-2008 */
+#define FEATURES_LOW        (7u | 1u << 4 | 1u << 5 | 1u << 8 | 1u << 11 | 1u << 13)
+/* transmit COE, receive COE type 2, FIFO > 2 KiB, enhanced descriptors */
+#define FEATURES            (FEATURES_LOW | 1u << 16 | 1u << 18 | 1u << 19 | 1u << 24)
 
 void emac_update_irq(C5Emac *s)
 {
@@ -40,19 +43,12 @@ void emac_update_irq(C5Emac *s)
     qemu_set_irq(s->irq, !!(REG(DMA_STATUS) & REG(DMA_INTERRUPT) & (ST_ABNORMAL | ST_NORMAL)));
 }
 
-static void emac_link_changed(NetClientState *nc)
-{
-    C5Emac *s = qemu_get_nic_opaque(nc);
-
-    ksz9031_set_link(&s->phy, !nc->link_down);
-}
-
 static NetClientInfo emac_net = {
     .type = NET_CLIENT_DRIVER_NIC,
     .size = sizeof(NICState),
-    .can_receive = emac_can_receive,
-    .receive = emac_receive,
-    .link_status_changed = emac_link_changed,
+    .can_receive = emac_wire_can_receive,
+    .receive = emac_wire_receive,
+    .link_status_changed = emac_wire_link_changed,
 };
 
 static void mdio_access(C5Emac *s, uint32_t word)
@@ -85,6 +81,7 @@ static void core_reset(C5Emac *s)
     timer_del(s->wire);
     timer_del(s->retry);
     timer_del(s->coalesce);
+    emac_ptp_reset(s);
 }
 
 static uint64_t emac_read(void *opaque, hwaddr offset, unsigned size)
@@ -92,8 +89,18 @@ static uint64_t emac_read(void *opaque, hwaddr offset, unsigned size)
     C5Emac *s = opaque;
     uint32_t word = REG(offset);
 
-    if ((offset & ~3) == DMA_MISSED) {
+    switch (offset & ~3) {
+    case DMA_MISSED:
         REG(DMA_MISSED) = 0;
+        break;
+    case MMC_COUNTERS ... MMC_END:
+    case MMC_IPC_COUNTERS ... MMC_IPC_END:
+        word = emac_mmc_read(s, offset & ~3);
+        break;
+    case PTP_SECONDS:
+    case PTP_NANOSECONDS:
+        word = emac_ptp_read(s, offset & ~3);
+        break;
     }
     return c5_lanes_read(word, offset);
 }
@@ -144,6 +151,18 @@ static void emac_write(void *opaque, hwaddr offset, uint64_t value, unsigned siz
         REG(DMA_INTERRUPT) = new;
         emac_update_irq(s);
         break;
+    case MMC_CONTROL:
+        emac_mmc_control(s, new);
+        break;
+    case PTP_CONTROL:
+    case PTP_INCREMENT:
+    case PTP_ADDEND:
+        emac_ptp_write(s, offset & ~3, new);
+        break;
+    case MMC_COUNTERS ... MMC_END:
+    case MMC_IPC_COUNTERS ... MMC_IPC_END:
+    case PTP_SECONDS:
+    case PTP_NANOSECONDS:
     case MAC_VERSION:
     case RGMII_STATUS:
     case DMA_TX_CURRENT:
@@ -162,8 +181,8 @@ static C5_RESET_PHASE(emac_reset)
     C5Emac *s = C5_EMAC(obj);
 
     core_reset(s);
-    s->phy.link = !qemu_get_queue(s->nic)->link_down;
     ksz9031_reset(&s->phy);
+    emac_wire_link_changed(qemu_get_queue(s->nic));
     emac_update_irq(s);
 }
 
@@ -180,6 +199,7 @@ static void emac_realize(DeviceState *dev, Error **errp)
     qemu_macaddr_default_if_unset(&s->conf.macaddr);
     s->nic = qemu_new_nic(&emac_net, &s->conf, TYPE_C5_EMAC, dev->id, &dev->mem_reentrancy_guard, s);
     qemu_format_nic_info_str(qemu_get_queue(s->nic), s->conf.macaddr.a);
+    emac_wire_init(s);
 }
 
 C5_PROPERTIES emac_properties[] = {
@@ -194,6 +214,7 @@ static void emac_class_init(ObjectClass *klass, void *data)
 
     dc->realize = emac_realize;
     device_class_set_props(dc, emac_properties);
+    emac_wire_class_init(klass);
     RESETTABLE_CLASS(klass)->phases.hold = emac_reset;
 }
 

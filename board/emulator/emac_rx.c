@@ -9,26 +9,24 @@
  */
 #include "emac.h"
 
-#define FILTER_PROMISCUOUS  (1u << 0)
-#define FILTER_HASH_UNICAST (1u << 1)
-#define FILTER_NO_BROADCAST (1u << 5)
-#define FILTER_ALL          (1u << 31)
-#define ADDRESSES           8
 #define RX_FIRST            (1u << 9)
 #define RX_LAST             (1u << 8)
 #define RX_ETHERNET         (1u << 5)
+#define RX_STAMPED          (1u << 7)
+#define RX_BAD_FCS          (1u << 15 | 1u << 1)
 #define RX_LENGTH_SHIFT     16
 #define RX_NO_INTERRUPT     (1u << 31)
 #define RX_RING_END         (1u << 15)
 #define RX_CHAINED          (1u << 14)
-#define SMALLEST_FRAME      60
-#define FCS_BYTES           4
 #define LARGEST_RECEIVED    9000
+#define OPERATION_FORWARD_BAD    (1u << 7)
+#define OPERATION_STORE_FORWARD  (1u << 25)
+#define RX_THRESHOLD        64          /* bytes; without store-and-forward, more are in memory before the FCS */
 #define RETRY_NS            100000
 #define RIWT_UNIT_NS        1024        /* 256 cycles of the 250 MHz clock */
 
 /* Offsets in an Ethernet frame with an IPv4 header without options. */
-enum { IP_HEADER = 14, IP_LENGTH = 16, IP_PROTOCOL = 23, IP_ADDRESSES = 26, TCP_SEQUENCE = 38, TCP_ACKNOWLEDGED = 42,
+enum { IP_HEADER = 14, IP_LENGTH = 16, IPV4_PROTOCOL = 23, IP_ADDRESSES = 26, TCP_SEQUENCE = 38, TCP_ACKNOWLEDGED = 42,
        TCP_FLAGS = 47 };
 
 static bool rx_enabled(C5Emac *s)
@@ -36,9 +34,9 @@ static bool rx_enabled(C5Emac *s)
     return (REG(DMA_OPERATION) & OPERATION_RX) && (REG(MAC_CONFIG) & CONFIG_RX);
 }
 
-bool emac_can_receive(NetClientState *nc)
+/* Is there a descriptor for a frame that would come now? */
+bool emac_rx_ready(C5Emac *s)
 {
-    C5Emac *s = qemu_get_nic_opaque(nc);
     uint32_t des0;
 
     if (!rx_enabled(s)) {
@@ -60,7 +58,7 @@ bool emac_can_receive(NetClientState *nc)
 
 void emac_rx_resume(C5Emac *s)
 {
-    if (emac_can_receive(qemu_get_queue(s->nic)) && emac_rx_release_ack(s)) {
+    if (emac_rx_ready(s) && emac_rx_release_ack(s) && emac_wire_flush_delayed(s)) {
         REG(DMA_STATUS) &= ~ST_RX_STATE;
         qemu_flush_queued_packets(qemu_get_queue(s->nic));
     }
@@ -77,31 +75,6 @@ void emac_rx_coalesced(void *opaque)
 
     REG(DMA_STATUS) |= ST_RX;
     emac_update_irq(s);
-}
-
-static bool rx_wanted(C5Emac *s, const uint8_t *frame)
-{
-    static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
-    uint32_t filter = REG(MAC_FILTER);
-
-    if (filter & (FILTER_PROMISCUOUS | FILTER_ALL)) {
-        return true;
-    }
-    if (!memcmp(frame, broadcast, 6)) {
-        return !(filter & FILTER_NO_BROADCAST);
-    }
-    if (frame[0] & 1) {
-        return true;
-    }
-    for (int i = 0; i < ADDRESSES; i++) {
-        uint32_t high = REG(MAC_ADDRESS_HIGH + 8 * i);
-
-        if ((i == 0 || (high & ADDRESS_ENABLE)) && ldl_le_p(frame) == REG(MAC_ADDRESS_LOW + 8 * i) &&
-            lduw_le_p(frame + 4) == (high & 0xffff)) {
-            return true;
-        }
-    }
-    return filter & FILTER_HASH_UNICAST;
 }
 
 static void rx_signal(C5Emac *s, bool interrupt)
@@ -126,12 +99,13 @@ static void rx_store(uint32_t address, const uint8_t *frame, uint32_t size, uint
     }
 }
 
-static void rx_deliver(C5Emac *s, const uint8_t *frame, size_t size)
+static void rx_deliver(C5Emac *s, const uint8_t *frame, size_t size, bool bad)
 {
     uint32_t total = MAX(size, SMALLEST_FRAME) + FCS_BYTES, offset = 0, des[4];
     bool interrupt = true;
 
-    while (offset < total) {
+    /* descriptors of no bytes in a place that keeps its OWN bit could go on for ever */
+    for (int n = 0; offset < total && n < MAX_DESCRIPTORS; n++) {
         uint32_t address = REG(DMA_RX_CURRENT), word, part;
 
         word = offset ? 0 : RX_FIRST;
@@ -148,9 +122,16 @@ static void rx_deliver(C5Emac *s, const uint8_t *frame, size_t size)
             rx_store(des[3], frame, size, offset, part);
             offset += part;
         }
-        word |= RX_ETHERNET | total << RX_LENGTH_SHIFT | (offset >= total ? RX_LAST : 0);
+        word |= RX_ETHERNET | total << RX_LENGTH_SHIFT;
+        if (offset >= total) {
+            word |= RX_LAST | (bad ? RX_BAD_FCS : 0);
+            if (emac_ptp_wants(s, frame, size)) {
+                emac_ptp_stamp(s, address);
+                word |= RX_STAMPED;
+            }
+        }
         interrupt = !(des[1] & RX_NO_INTERRUPT);
-        emac_descriptor_write0(address, word);
+        emac_descriptor_write(address, word);
         REG(DMA_RX_CURRENT) = emac_descriptor_next(s, address, REG(DMA_RX_BASE), des[1] & RX_RING_END, des[1] & RX_CHAINED,
                                               des[3]);
     }
@@ -161,7 +142,7 @@ static void rx_deliver(C5Emac *s, const uint8_t *frame, size_t size)
 static bool ack_is_bare(const uint8_t *frame, size_t size)
 {
     return size >= TCP_FLAGS + 7 && size <= ACK_BYTES && lduw_be_p(frame + 12) == 0x0800 && frame[IP_HEADER] == 0x45 &&
-           frame[IP_PROTOCOL] == 6 && lduw_be_p(frame + IP_LENGTH) == 40 && frame[TCP_FLAGS - 1] == 0x50 &&
+           frame[IPV4_PROTOCOL] == 6 && lduw_be_p(frame + IP_LENGTH) == 40 && frame[TCP_FLAGS - 1] == 0x50 &&
            frame[TCP_FLAGS] == 0x10;
 }
 
@@ -174,31 +155,47 @@ static bool ack_is_superseded(C5Emac *s, const uint8_t *frame)
 /* Deliver what is held back, if there is room; whether nothing is held back any more. */
 bool emac_rx_release_ack(C5Emac *s)
 {
-    if (s->ack_bytes && emac_can_receive(qemu_get_queue(s->nic))) {
-        rx_deliver(s, s->ack, s->ack_bytes);
+    if (s->ack_bytes && emac_rx_ready(s)) {
+        rx_deliver(s, s->ack, s->ack_bytes, false);
         s->ack_bytes = 0;
     }
     return !s->ack_bytes;
 }
 
-ssize_t emac_receive(NetClientState *nc, const uint8_t *frame, size_t size)
+/* Does the FIFO hand a frame with a bad FCS to the DMA? */
+static bool rx_forwards_bad(C5Emac *s, size_t size)
 {
-    C5Emac *s = qemu_get_nic_opaque(nc);
-    bool bare = s->sending && ack_is_bare(frame, size);
+    uint32_t operation = REG(DMA_OPERATION);
+
+    return (operation & OPERATION_FORWARD_BAD) || (!(operation & OPERATION_STORE_FORWARD) && size > RX_THRESHOLD);
+}
+
+/* Take a frame, to deliver, drop or hold it back; false: there is no room for it yet. */
+bool emac_rx_accept(C5Emac *s, const uint8_t *frame, size_t size, bool from_wire)
+{
+    bool bare = from_wire && s->sending && emac_wire_merges_acks(s) && ack_is_bare(frame, size), bad;
 
     if (!bare || !s->ack_bytes || !ack_is_superseded(s, frame)) {
-        if (!emac_rx_release_ack(s) || !emac_can_receive(nc)) {
-            return 0;
+        if (!emac_rx_release_ack(s) || !emac_rx_ready(s)) {
+            return false;
         }
     }
-    if (size > LARGEST_RECEIVED || !rx_wanted(s, frame)) {
-        return size;
+    if (from_wire && emac_wire_loses(s)) {
+        return true;
+    }
+    bad = from_wire && emac_wire_corrupts(s);
+    if (size < IP_HEADER || size > LARGEST_RECEIVED || !emac_filter_wanted(s, frame)) {
+        return true;
+    }
+    emac_mmc_received(s, frame, size, bad);
+    if (bad && !rx_forwards_bad(s, size)) {
+        return true;
     }
     if (bare) {
         memcpy(s->ack, frame, size);
         s->ack_bytes = size;
     } else {
-        rx_deliver(s, frame, size);
+        rx_deliver(s, frame, size, bad);
     }
-    return size;
+    return true;
 }

@@ -9,10 +9,12 @@
 #define TX_INTERRUPT        (1u << 30)
 #define TX_LAST             (1u << 29)
 #define TX_FIRST            (1u << 28)
+#define TX_STAMP            (1u << 25)
+#define TX_STAMPED          (1u << 17)
 #define TX_CHECKSUM(des0)   (((des0) >> 22) & 3)
 #define TX_RING_END         (1u << 21)
 #define TX_CHAINED          (1u << 20)
-#define TX_STATUS_BITS      0x8001ffffu
+#define TX_STATUS_BITS      0x8003ffffu
 #define WIRE_NS             12000       /* a full frame at 1 Gbit/s; what comes meanwhile goes in the same burst */
 
 static void tx_append(C5Emac *s, uint32_t address, uint32_t bytes)
@@ -24,15 +26,14 @@ static void tx_append(C5Emac *s, uint32_t address, uint32_t bytes)
 
 static void tx_send(C5Emac *s)
 {
-    NetClientState *queue = qemu_get_queue(s->nic);
-
     if (s->frame_checksum) {
         net_checksum_calculate(s->frame, s->frame_bytes, s->frame_checksum == 1 ? CSUM_IP : CSUM_ALL);
     }
+    emac_mmc_sent(s, s->frame, s->frame_bytes);
     if (REG(MAC_CONFIG) & CONFIG_LOOPBACK) {
-        qemu_receive_packet(queue, s->frame, s->frame_bytes);
+        emac_rx_accept(s, s->frame, s->frame_bytes, false);
     } else {
-        qemu_send_packet(queue, s->frame, s->frame_bytes);
+        emac_wire_send(s, s->frame, s->frame_bytes);
     }
     s->frame_bytes = 0;
 }
@@ -42,7 +43,7 @@ static void tx_burst(C5Emac *s)
     uint32_t des[4];
 
     for (int n = 0; n < MAX_DESCRIPTORS; n++) {
-        uint32_t address = REG(DMA_TX_CURRENT);
+        uint32_t address = REG(DMA_TX_CURRENT), stamped = 0;
 
         emac_descriptor_read(address, des);
         if (!(des[0] & DES_OWN)) {
@@ -52,6 +53,7 @@ static void tx_burst(C5Emac *s)
         if (des[0] & TX_FIRST) {
             s->frame_bytes = 0;
             s->frame_checksum = TX_CHECKSUM(des[0]);
+            s->frame_stamped = (des[0] & TX_STAMP) && (REG(DMA_BUS) & BUS_LONG);
         }
         tx_append(s, des[2], BUFFER_BYTES(des[1]));
         if (!(des[0] & TX_CHAINED)) {
@@ -59,11 +61,15 @@ static void tx_burst(C5Emac *s)
         }
         if (des[0] & TX_LAST) {
             tx_send(s);
+            if (s->frame_stamped) {
+                emac_ptp_stamp(s, address);
+                stamped = TX_STAMPED;
+            }
             if (des[0] & TX_INTERRUPT) {
                 REG(DMA_STATUS) |= ST_TX;
             }
         }
-        emac_descriptor_write0(address, des[0] & ~TX_STATUS_BITS);
+        emac_descriptor_write(address, (des[0] & ~TX_STATUS_BITS) | stamped);
         REG(DMA_TX_CURRENT) = emac_descriptor_next(s, address, REG(DMA_TX_BASE), des[0] & TX_RING_END,
                                                    des[0] & TX_CHAINED, des[3]);
     }

@@ -1,6 +1,7 @@
 /*
  * KSZ9031 PHY: see ksz9031.h. Auto-negotiation is done at once, always with 1000 Mbit/s full duplex; the link follows
- * QEMU's (`set_link`). The extended (MMD) registers, which set pad skews, swallow writes and read as zero.
+ * the cable (emac_fault.c). BMSR's link bit is latched low, as IEEE 802.3 asks: after a drop it reads 0 once. The
+ * extended (MMD) registers, which set pad skews, swallow writes and read as zero.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,6 +17,7 @@ enum { BMCR = 0, BMSR = 1, PHYID1 = 2, PHYID2 = 3, ADVERTISE = 4, LPA = 5, EXPAN
 
 void ksz9031_set_link(Ksz9031 *phy, bool up)
 {
+    phy->dropped |= phy->link && !up;
     phy->link = up;
     phy->regs[BMSR] &= ~(BMSR_LINK | BMSR_DONE);
     if (up) {
@@ -30,6 +32,7 @@ void ksz9031_reset(Ksz9031 *phy)
 {
     bool link = phy->link;
 
+    phy->dropped = false;
     memset(phy->regs, 0, sizeof(phy->regs));
     phy->regs[BMCR] = 0x1140;           /* auto-negotiation, full duplex, 1000 Mbit/s */
     phy->regs[BMSR] = 0x7949;
@@ -44,6 +47,10 @@ void ksz9031_reset(Ksz9031 *phy)
 
 uint16_t ksz9031_read(Ksz9031 *phy, unsigned number)
 {
+    if (number == BMSR && phy->dropped) {
+        phy->dropped = false;
+        return phy->regs[BMSR] & ~BMSR_LINK;
+    }
     return number == MMD_DATA || number >= KSZ9031_REGISTERS ? 0 : phy->regs[number];
 }
 

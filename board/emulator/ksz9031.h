@@ -13,7 +13,7 @@
 
 typedef struct {
     uint16_t regs[KSZ9031_REGISTERS];
-    bool link;
+    bool link, dropped;     /* dropped: the link was down since BMSR was read last */
 } Ksz9031;
 
 void ksz9031_reset(Ksz9031 *phy);

@@ -3,12 +3,15 @@
  *
  * Counts down from 2^(16 + TOP) at osc1 (25 MHz) in virtual time: 2.6 ms (TOP 0) to 85.9 s (TOP 15). At zero it resets
  * the machine (line "watchdog-reset", a warm reset that the reset manager records), or, with RMOD set, raises its
- * interrupt first and resets at the second zero. Once enabled only a reset disables it. QEMU's `-action watchdog=` and
- * the QMP event WATCHDOG are not involved: the machine's own reset is.
+ * interrupt first and resets at the second zero. Once enabled only a reset disables it: the machine's, or its own, by
+ * the reset manager (line "watchdog-held"), which is how Linux stops it before it halts. QEMU's `-action watchdog=` and
+ * the QMP event WATCHDOG are not involved: the machine's own reset is. For tests, QOM properties of /machine/wdt[0] and
+ * [1]: `bites` (since power-on) and `last-bite`, `deadline` (virtual ns; the deadline is 0 when it does not count).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "cyclone5.h"
+#include "qapi/visitor.h"
 
 OBJECT_DECLARE_SIMPLE_TYPE(C5Wdt, C5_WDT)
 
@@ -32,7 +35,8 @@ struct C5Wdt {
     int64_t deadline;           /* virtual ns */
     uint32_t number;            /* L4WD0 or L4WD1 */
     uint32_t control, timeout;
-    bool warned;
+    bool warned, held;
+    uint64_t bites, last_bite;
 };
 
 static void wdt_start(C5Wdt *s, unsigned top)
@@ -52,6 +56,8 @@ static void wdt_expired(void *opaque)
         wdt_start(s, TORR_TOP(s->timeout));
         return;
     }
+    s->bites++;
+    s->last_bite = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     warn_report("cyclone5: watchdog L4WD%u has expired: warm reset", s->number);
     qemu_set_irq(s->bite, 1);
 }
@@ -112,6 +118,9 @@ static void wdt_write(void *opaque, hwaddr offset, uint64_t value, unsigned size
     C5Wdt *s = opaque;
     uint32_t old = s->control;
 
+    if (s->held) {
+        return;
+    }
     switch (offset & ~3) {
     case CR:
         s->control = (c5_lanes_write(old, offset, value, size) & 0x3f) | (old & CR_ENABLE);
@@ -133,15 +142,36 @@ static void wdt_write(void *opaque, hwaddr offset, uint64_t value, unsigned size
 
 C5_REGISTER_OPS(wdt_ops, wdt_read, wdt_write);
 
-static C5_RESET_PHASE(wdt_reset)
+static void wdt_clear(C5Wdt *s)
 {
-    C5Wdt *s = C5_WDT(obj);
-
     s->control = 0;
     s->timeout = 0xff;
     timer_del(s->alarm);
     wdt_acknowledge(s);
     qemu_set_irq(s->bite, 0);
+}
+
+static C5_RESET_PHASE(wdt_reset)
+{
+    wdt_clear(C5_WDT(obj));
+}
+
+static void wdt_hold(void *opaque, int number, int held)
+{
+    C5Wdt *s = opaque;
+
+    s->held = held;
+    if (held) {
+        wdt_clear(s);
+    }
+}
+
+static void get_deadline(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+{
+    C5Wdt *s = C5_WDT(obj);
+    uint64_t deadline = s->control & CR_ENABLE ? s->deadline : 0;
+
+    visit_type_uint64(v, name, &deadline, errp);
 }
 
 static void wdt_realize(DeviceState *dev, Error **errp)
@@ -152,7 +182,10 @@ static void wdt_realize(DeviceState *dev, Error **errp)
     sysbus_init_mmio(SYS_BUS_DEVICE(dev), &s->iomem);
     sysbus_init_irq(SYS_BUS_DEVICE(dev), &s->irq);
     qdev_init_gpio_out_named(dev, &s->bite, C5_LINE_WDT_RESET, 1);
+    qdev_init_gpio_in_named(dev, wdt_hold, C5_LINE_WDT_HELD, 1);
     s->alarm = timer_new_ns(QEMU_CLOCK_VIRTUAL, wdt_expired, s);
+    object_property_add_uint64_ptr(OBJECT(dev), "bites", &s->bites, OBJ_PROP_FLAG_READ);
+    object_property_add_uint64_ptr(OBJECT(dev), "last-bite", &s->last_bite, OBJ_PROP_FLAG_READ);
 }
 
 C5_PROPERTIES wdt_properties[] = {
@@ -166,6 +199,7 @@ static void wdt_class_init(ObjectClass *klass, void *data)
 
     dc->realize = wdt_realize;
     device_class_set_props(dc, wdt_properties);
+    object_class_property_add(klass, "deadline", "uint64", get_deadline, NULL, NULL, NULL);
     RESETTABLE_CLASS(klass)->phases.hold = wdt_reset;
 }
 
