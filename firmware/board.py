@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from firmware import paths
 from firmware.errors import UserError
+from firmware.fpga import Name as Part
 
 PAGE_BYTES = 4096
 BRIDGE_BASE = 0xFF200000
 BRIDGE_BYTES = 0x200000
 FABRIC_SPI_BASE = 40
 FABRIC_INTERRUPTS = 64
+MSGDMA_BYTES = {"csr": 0x20, "descriptor": 0x20, "response": 0x8}  # of the core's register windows
 DEFAULT_BOARD = "de0-nano-soc"
 STREAM_PORT = 7700  # TCP port of the capture service, on every board
 
@@ -55,7 +57,7 @@ class Window(Strict):
 
 
 class Msgdma(Strict):
-    """The mSGDMA that writes the samples (Embedded Peripherals IP User Guide, "Modular Scatter-Gather DMA")."""
+    """An mSGDMA with extended descriptors (Embedded Peripherals IP User Guide, "Modular Scatter-Gather DMA Core")."""
 
     csr: Window
     descriptor: Window
@@ -68,24 +70,40 @@ class Msgdma(Strict):
         """GIC shared peripheral interrupt number."""
         return FABRIC_SPI_BASE + self.interrupt
 
+    @model_validator(mode="after")
+    def _windows_are_the_cores(self) -> Msgdma:
+        for key, size in MSGDMA_BYTES.items():
+            given = getattr(self, key).bytes
+            if given != size:
+                raise ValueError(f"{key}.bytes is {given:#x} (valid: {size:#x}, as the core has it)")
+        return self
+
 
 class Fabric(Strict):
-    """What the FPGA is configured with: its identity and its register windows."""
+    """What the FPGA is configured with: its identity and its register windows.
+
+    `msgdma` writes the samples to memory; `copier`, if there is one, moves from memory to memory.
+    """
 
     id: Annotated[int, Field(gt=0, le=0xFFFFFFFF)]
     sysid: Window
     source: Window
     msgdma: Msgdma
+    copier: Msgdma | None = None
 
     def windows(self) -> dict[str, Window]:
         """All register windows by their key in the board file."""
-        return {
-            "sysid": self.sysid,
-            "source": self.source,
-            "msgdma.csr": self.msgdma.csr,
-            "msgdma.descriptor": self.msgdma.descriptor,
-            "msgdma.response": self.msgdma.response,
-        }
+        found = {"sysid": self.sysid, "source": self.source}
+        for key, core in (("msgdma", self.msgdma), ("copier", self.copier)):
+            if core is not None:
+                found |= {f"{key}.{window}": getattr(core, window) for window in MSGDMA_BYTES}
+        return found
+
+    @model_validator(mode="after")
+    def _interrupts_differ(self) -> Fabric:
+        if self.copier is not None and self.copier.interrupt == self.msgdma.interrupt:
+            raise ValueError(f"copier.interrupt is {self.copier.interrupt}, that of msgdma (valid: another one)")
+        return self
 
     @model_validator(mode="after")
     def _windows_fit(self) -> Fabric:
@@ -110,13 +128,18 @@ class Ring(Strict):
 
 
 class Board(Strict):
-    """One hardware target. `device_tree` is mainline Linux's name, without `.dts`."""
+    """One hardware target. `device_tree` is mainline Linux's name, without `.dts`.
+
+    `accelerometer_i2c` is the number of the I2C controller that the board's ADXL345 hangs on.
+    """
 
     name: Name
     title: Annotated[str, Field(min_length=1)]
     device_tree: Annotated[str, Field(pattern=r"^socfpga_cyclone5_[a-z0-9_]+$")]
     u_boot_defconfig: Annotated[str, Field(pattern=r"^socfpga_[a-z0-9_]+_defconfig$")]
     memory_bytes: Annotated[int, Field(ge=256 << 20, le=4 << 30, multiple_of=1 << 20)]
+    fpga: Part
+    accelerometer_i2c: Annotated[int, Field(ge=0, le=3)]
     fabric: Fabric
     ring: Ring
 
@@ -155,12 +178,18 @@ def load(name: str, folder: Path = paths.BOARDS) -> Board:
     return board
 
 
+def _model(annotation: Any) -> type[BaseModel]:
+    """The model of a field's type, also of one that may be left out."""
+    found: type[BaseModel] = next((part for part in get_args(annotation) if part is not type(None)), annotation)
+    return found
+
+
 def _explain(path: Path, detail: Any) -> str:
     key = ".".join(str(part) for part in detail["loc"]) or "(whole file)"
     if detail["type"] == "extra_forbidden":
         model: type[BaseModel] = Board
         for part in detail["loc"][:-1]:
-            model = model.model_fields[part].annotation  # type: ignore[assignment]
+            model = _model(model.model_fields[part].annotation)
         return f"{path}: {key}: unknown key (valid: {', '.join(model.model_fields)})"
     if detail["type"] == "missing":
         return f"{path}: {key}: missing key"

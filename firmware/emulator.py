@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The emulated board: one QEMU process with the machine of board/emulator, a card, and ways to talk to it.
 
-`plan` gives the command line, purely; `Emulator` runs it. The board's SSH and stream ports are forwarded to loopback
-ports that are free at the moment; if another program takes one in between, others are tried. The control channel (QMP)
-and the console are unix sockets in `folder`, which are listening before QEMU starts, so nothing is waited for but the
-first answer; their paths may be longer than the kernel's 107 bytes. The console goes to a log, too. QEMU ends with the
-thread that started it, unless it is detached.
+`firmware/emulator_command.py` gives the command line, purely; `Emulator` runs it. The board's SSH and stream ports are
+forwarded to loopback ports that are free at the moment; if another program takes one in between, others are tried. The
+control channel (QMP) and the console are unix sockets in `folder`, which are listening before QEMU starts, so nothing
+is waited for but the first answer; their paths may be longer than the kernel's 107 bytes. The console goes to a log,
+too. QEMU ends with the thread that started it, unless it is detached.
 """
 
 from __future__ import annotations
@@ -18,85 +18,21 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from firmware import emulator_build, tool
-from firmware.board import STREAM_PORT, Board
+from firmware.board import Board
+from firmware.emulator_command import LOOPBACK, Direct, Plan, Start, plan
 from firmware.errors import TargetError, UserError
 from firmware.layout import MIB
 from firmware.qmp import Qmp
 
-LOOPBACK = "127.0.0.1"
-SSH_PORT = 22
 PORT_ATTEMPTS = 5
 STOP_SECONDS = 10.0
 PORT_TAKEN = "Could not set up host forwarding rule"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one run of QEMU depends on; the descriptors are listening sockets that it inherits."""
-
-    board: Board
-    shared_object: Path
-    card: Path
-    console_log: Path
-    qmp_descriptor: int
-    console_descriptor: int
-    ssh_port: int
-    stream_port: int
-    icount: int | None = None
-    options: Mapping[str, str] = field(default_factory=dict)  # QOM property ("type.name") -> value
-
-
-def properties(board: Board) -> dict[str, str]:
-    """QOM properties that carry the board file's facts into the emulated fabric."""
-    fabric, msgdma = board.fabric, board.fabric.msgdma
-    return {
-        "cyclone5-fabric.id": str(fabric.id),
-        "cyclone5-fabric.sysid-offset": str(fabric.sysid.offset),
-        "cyclone5-fabric.source-offset": str(fabric.source.offset),
-        "cyclone5-fabric.csr-offset": str(msgdma.csr.offset),
-        "cyclone5-fabric.descriptor-offset": str(msgdma.descriptor.offset),
-        "cyclone5-fabric.response-offset": str(msgdma.response.offset),
-        "cyclone5-fabric.interrupt": str(msgdma.interrupt),
-        "cyclone5-msgdma.depth": str(msgdma.descriptor_depth),
-    }
-
-
-def plan(settings: Plan) -> list[str]:
-    """QEMU's command line, without the program's name."""
-    forward = "".join(
-        f",hostfwd=tcp:{LOOPBACK}:{host}-:{guest}"
-        for host, guest in ((settings.ssh_port, SSH_PORT), (settings.stream_port, STREAM_PORT))
-    )
-    console = f"fd={settings.console_descriptor},server=on,wait=off,logfile={_escape(settings.console_log)}"
-    argv = ["-machine", emulator_build.MACHINE, "-m", f"{settings.board.memory_bytes // MIB}M"]
-    argv += ["-name", f"cyclone-capture-{settings.board.name}", "-nodefaults", "-no-user-config", "-display", "none"]
-    argv += ["-plugin", f"file={_escape(settings.shared_object)}"]  # board/emulator/spin.c; the rest is preloaded
-    argv += ["-drive", drive(settings.card)]
-    argv += ["-nic", f"user{forward}"]
-    argv += ["-chardev", f"socket,id=console,{console}", "-serial", "chardev:console"]
-    argv += ["-chardev", f"socket,id=qmp,fd={settings.qmp_descriptor},server=on,wait=off"]
-    argv += ["-mon", "chardev=qmp,mode=control"]
-    if settings.icount is not None:
-        argv += ["-icount", f"shift={settings.icount},sleep=off"]
-    for name, value in {**properties(settings.board), **settings.options}.items():
-        argv += ["-global", f"{name}={value}"]
-    return argv
-
-
-def drive(card: Path) -> str:
-    """QEMU's word for the card; also what a running emulator is recognised by."""
-    return f"if=sd,format=raw,file={_escape(card)}"
-
-
-def _escape(path: Path) -> str:
-    return str(path).replace(",", ",,")
 
 
 def check_card(card: Path) -> None:
@@ -109,14 +45,14 @@ def check_card(card: Path) -> None:
 
 
 @contextmanager
-def locked(card: Path) -> Iterator[int]:
+def locked(card: Path, shared: bool = False) -> Iterator[int]:
     """A descriptor that holds the card's lock, for QEMU to inherit: QEMU itself would share an SD card's file.
 
-    Raises UserError when another emulated board has it.
+    `shared`: with others who write nothing either. Raises UserError when another emulated board has it.
     """
     with card.open("rb") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"{card} is in use by another emulated board (valid: stop it, or use a copy)") from error
         yield stream.fileno()
@@ -195,8 +131,17 @@ class Emulator:
             raise TargetError("emulator", "the emulated board is off")
         return self._process.pid
 
-    def start(self, detach: bool = False, icount: int | None = None) -> None:
-        """Power on; returns when QMP answers. `detach`: the board outlives this program. `icount`: QEMU's `shift`."""
+    def start(
+        self,
+        detach: bool = False,
+        icount: int | None = None,
+        sleep: bool = False,
+        paused: bool = False,
+        snapshot: bool = False,
+        direct: Direct | None = None,
+    ) -> None:
+        """Power on; returns when QMP answers. The options are those of `emulator_command.Start`."""
+        how = Start(detach, icount, sleep, paused, snapshot, direct)
         check_card(self.card)
         if self._process and self._process.poll() is None:
             raise UserError(f"the emulated board in {self.folder} runs already (valid: stop it first)")
@@ -204,7 +149,7 @@ class Emulator:
         self.folder.mkdir(parents=True, exist_ok=True)
         for attempt in range(PORT_ATTEMPTS):
             self.ssh_port, self.stream_port = free_ports(2)
-            self._launch(shared_object, detach, icount)
+            self._launch(shared_object, how)
             try:
                 self.qmp("query-status")
                 return
@@ -214,9 +159,9 @@ class Emulator:
                 if PORT_TAKEN not in said or attempt == PORT_ATTEMPTS - 1:
                     raise TargetError("emulator", f"QEMU did not start: {said or error.said}") from error
 
-    def _launch(self, shared_object: Path, detach: bool, icount: int | None) -> None:
+    def _launch(self, shared_object: Path, how: Start) -> None:
         with (
-            locked(self.card) as lock,
+            locked(self.card, shared=how.snapshot) as lock,
             listen(self.folder / "qmp.sock") as qmp,
             listen(self.folder / "console.sock") as console,
             self.log.open("wb") as log,
@@ -226,22 +171,39 @@ class Emulator:
             inherited = (qmp.fileno(), console.fileno(), lock)
             ports = (self.ssh_port, self.stream_port)
             files = (shared_object, self.card, self.console_log)
-            settings = Plan(self.board, *files, *inherited[:2], *ports, icount, self.options)
+            settings = Plan(self.board, *files, *inherited[:2], *ports, how, self.options)
+            environment = (f"LD_PRELOAD={shared_object}", f"TMPDIR={self.folder}")  # there QEMU keeps a snapshot
             self._process = subprocess.Popen(  # noqa: S603  # argv, no shell
-                [*_leash(detach), "env", f"LD_PRELOAD={shared_object}", emulator_build.QEMU, *plan(settings)],
+                [*_leash(how.detach), "env", *environment, emulator_build.QEMU, *plan(settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 pass_fds=inherited,
-                start_new_session=detach,
+                start_new_session=how.detach,
             )
 
     def stop(self) -> None:
         """Power off, as by pulling the plug; nothing happens when it is off already."""
-        if self._process is None:
+        if self._process is None or self._process.poll() is not None:
             return
         end(self._process.pid, self.folder)
         self._process.wait()
+
+    def wait_off(self, timeout: float) -> int:
+        """Wait until QEMU has ended by itself, as at a power cut (firmware/faults.py); its exit status.
+
+        Nothing is written to the card any more, and its lock is free. Raises TargetError when the board has not been
+        started, or is still on after `timeout` seconds.
+        """
+        if self._process and self._process.poll() is not None:
+            return self._process.returncode
+        alive = os.pidfd_open(self.pid)
+        try:
+            if not select.select([alive], [], [], timeout)[0]:
+                raise TargetError("emulator", f"the emulated board is still on after {timeout:.0f} s")
+        finally:
+            os.close(alive)
+        return self._process.wait() if self._process else 0
 
     def qmp(self, command: str, **arguments: object) -> Any:
         """The answer to a QMP command (QEMU's "QMP Reference Manual"); `_` in the names of arguments stands for `-`."""

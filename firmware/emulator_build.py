@@ -37,7 +37,11 @@ CONFIGURE = (
     "--enable-modules",  # what makes the program export its symbols
     "--disable-werror",
 )
-WARNINGS = ("-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-sign-compare", "-Wno-missing-field-initializers")
+CONFIGURE_10 = (
+    "--disable-install-blobs",  # Debian's source package has none
+    "--python=/usr/bin/python3",  # sees Debian's meson, which 10.0 wants; the Python of .venv does not
+)
+WARNINGS = ("-Wall", "-Wextra", "-Wno-unused-parameter")  # QEMU's callbacks have parameters for all tastes
 DIALECT = ("-std=gnu11", "-O2", "-g", "-fPIC", "-fno-strict-aliasing", "-fno-common", "-fwrapv", "-pthread")
 LIBRARIES = ("glib-2.0", "pixman-1")
 
@@ -86,9 +90,14 @@ def source(qemu: Installed) -> sources.Source:
     return found
 
 
+def configure(suite: str) -> tuple[str, ...]:
+    """Options that configure QEMU's source of `suite`."""
+    return CONFIGURE if suite == SUPPORTED[7, 2] else CONFIGURE + CONFIGURE_10
+
+
 def headers_stage(qemu: sources.Source) -> Stage:
     """Stage of the generated headers."""
-    return Stage("qemu-headers", texts={"qemu": qemu.identity, "configure": " ".join(CONFIGURE)})
+    return Stage("qemu-headers", texts={"qemu": qemu.identity, "configure": " ".join(configure(qemu.suite))})
 
 
 def make_headers(qemu: sources.Source, folder: Path) -> None:
@@ -97,7 +106,7 @@ def make_headers(qemu: sources.Source, folder: Path) -> None:
     for program, package in (("ninja", "ninja-build"), ("meson", "meson"), ("pkg-config", "pkg-config")):
         tool.need(program, package)
     hint = f"whole log: {log}; the packages of host-packages.txt must be installed (./inv --setup)"
-    tool.run([qemu.tree / "configure", *CONFIGURE], log=log, cwd=folder, hint=hint)
+    tool.run([qemu.tree / "configure", *configure(qemu.suite)], log=log, cwd=folder, hint=hint)
     targets = tool.capture(["ninja", "-C", folder, "-t", "targets", "all"])
     wanted = re.search(r"^(\S*hw_arm_boot\.c\.o):", targets, re.MULTILINE)
     if wanted is None:

@@ -16,7 +16,7 @@ import tty
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from firmware import emulator, paths
+from firmware import emulator, emulator_command, paths
 from firmware.board import Board
 from firmware.emulator import Emulator
 from firmware.errors import UserError
@@ -52,7 +52,7 @@ class Session:
             words = Path(f"/proc/{self.pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             return False
-        return emulator.drive(Path(self.card)).encode() in words
+        return emulator_command.drive(Path(self.card)).encode() in words
 
 
 def folder(board: str) -> Path:
@@ -79,12 +79,15 @@ def running(board: str) -> Session | None:
     return session
 
 
-def start(board: Board, card: Path) -> Session:
-    """Power the board on with `card`; it outlives this program. Raises UserError when it is on already."""
+def start(board: Board, card: Path, snapshot: bool = False) -> Session:
+    """Power the board on with `card`; it outlives this program. With `snapshot` the card stays as it is.
+
+    Raises UserError when it is on already.
+    """
     if running(board.name):
         raise UserError(f"the emulated {board.name} is on already (valid: ./inv emulate --stop first)")
     machine = Emulator(board, card, folder(board.name))
-    machine.start(detach=True)
+    machine.start(detach=True, snapshot=snapshot)
     session = Session(
         board.name, machine.pid, machine.ssh_port, machine.stream_port, str(machine.card), str(machine.folder)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from typing import Any
 
 from firmware.errors import TargetError
@@ -25,6 +26,7 @@ class Qmp:
         self._host = host
         self._socket.settimeout(seconds)
         self._lines = connection.makefile("r", encoding="utf-8")
+        self._events: list[str] = []
         try:
             self._read()
             self("qmp_capabilities")
@@ -55,6 +57,19 @@ class Qmp:
                 return answer["return"]
             if "error" in answer:
                 raise TargetError(self._host, f"QMP {command}: {answer['error'].get('desc')}")
+            self._events.append(str(answer.get("event")))
+
+    def wait_for(self, event: str, seconds: float) -> None:
+        """Wait until `event` has come since the session began, or since it was last waited for.
+
+        Raises TargetError when it has not within `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        while event not in self._events:
+            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            self._events.append(str(self._read().get("event")))
+        self._socket.settimeout(SECONDS)
+        del self._events[: self._events.index(event) + 1]
 
     def close(self) -> None:
         """Close the connection; QEMU runs on."""

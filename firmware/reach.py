@@ -46,21 +46,42 @@ def reach(choice: Choice, accept_host_key: str | None = None) -> Reach:
     return emulated(choice)
 
 
-def emulated(choice: Choice, fresh: bool = False) -> Reach:
-    """The emulated board, started when it is off; `fresh` with a card made from the image anew."""
-    board = choice.board
-    session = emulator_session.running(board.name)
-    if session and fresh:
-        raise UserError("the emulated board is on (valid: first ./inv emulate --stop)")
-    if session is None:
-        path = emulator_session.folder(board.name) / "card.img"
-        if fresh or not path.exists():
-            make_card(manifest.load_built(board.name, choice.engine), path)
-        print(f"starting the emulated {board.title}", file=sys.stderr)
-        session = emulator_session.start(board, path)
-    found = Reach(Target(LOOPBACK, session.ssh_port), (LOOPBACK, session.stream_port), session.console_log)
+@dataclass(frozen=True)
+class Wanted:
+    """What `./inv emulate` shall do. Raises UserError when one contradicts the other."""
+
+    stop: bool = False
+    fresh: bool = False
+    headless: bool = False
+    snapshot: bool = False
+
+    def __post_init__(self) -> None:
+        """Check."""
+        if self.stop and (self.fresh or self.headless or self.snapshot):
+            raise UserError("--stop powers off, the others power on (valid: --stop alone)")
+
+
+def emulated(choice: Choice) -> Reach:
+    """The emulated board, started when it is off, and answering."""
+    found = _on(choice, Wanted())
     wait_until_up(found)
     return found
+
+
+def _on(choice: Choice, wanted: Wanted) -> Reach:
+    """The emulated board, started when it is off; it may still boot."""
+    board = choice.board
+    session = emulator_session.running(board.name)
+    if session and (wanted.fresh or wanted.snapshot):
+        option = "--fresh" if wanted.fresh else "--snapshot"
+        raise UserError(f"the emulated {board.name} is on: no {option} now (valid: first ./inv emulate --stop)")
+    if session is None:
+        path = emulator_session.folder(board.name) / "card.img"
+        if wanted.fresh or not path.exists():
+            make_card(manifest.load_built(board.name, choice.engine), path)
+        print(f"starting the emulated {board.title}", file=sys.stderr)
+        session = emulator_session.start(board, path, wanted.snapshot)
+    return Reach(Target(LOOPBACK, session.ssh_port), (LOOPBACK, session.stream_port), session.console_log)
 
 
 def make_card(built: Manifest, path: Path, known: KnownHosts | None = None) -> None:
@@ -103,16 +124,23 @@ def powered(board: Board, path: Path, folder: Path) -> Iterator[Emulator]:
         machine.stop()
 
 
-def console(choice: Choice, stop: bool = False, fresh: bool = False) -> None:
-    """Attach to the emulated board's console, or power it off."""
-    board = choice.board
-    if stop:
-        emulator_session.stop(board.name)
+def console(choice: Choice, wanted: Wanted) -> None:
+    """Attach to the emulated board's console; without a terminal, or with `headless`, wait until it answers over SSH.
+
+    `stop` powers it off instead. Raises UserError, TargetError.
+    """
+    name = choice.board.name
+    if wanted.stop:
+        print(f"the emulated {name} {'is off now' if emulator_session.stop(name) else 'was off already'}")
         return
-    found = emulated(choice, fresh)
-    print(f"on: ./inv ssh; stream on {found.stream[0]}:{found.stream[1]}; log: {found.console}", file=sys.stderr)
-    if sys.stdin.isatty():
-        emulator_session.console(board.name)
+    found = _on(choice, wanted)
+    attached = sys.stdin.isatty() and not wanted.headless
+    if not attached:
+        wait_until_up(found)
+    ports = f"SSH on {found.target.host}:{found.target.port}, stream on {found.stream[0]}:{found.stream[1]}"
+    print(f"the emulated {name} is on: {ports}, console's log {found.console}")
+    if attached:
+        emulator_session.console(name)
 
 
 def shell(choice: Choice) -> None:

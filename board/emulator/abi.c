@@ -9,6 +9,7 @@
  */
 #include "cyclone5.h"
 #include "hw/cpu/a9mpcore.h"
+#include "hw/i2c/i2c.h"
 #include "hw/sd/sd.h"
 
 void cyclone5_check_abi(void)
@@ -25,11 +26,12 @@ void cyclone5_check_abi(void)
         { "a9mpcore_priv", sizeof(A9MPPrivState) },
         { "serial-mm", sizeof(SerialMM) },
         { "sd-bus", sizeof(SDBus) },
+        { "i2c-slave", sizeof(I2CSlave) },
     };
     bool good = true;
 
     for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
-        size_t seen = object_type_get_instance_size(expected[i].type);
+        size_t seen = c5_instance_size(expected[i].type);
 
         if (seen != expected[i].size) {
             error_report("cyclone5: built for QEMU " QEMU_VERSION ", but this QEMU's '%s' has %zu bytes, not %zu",

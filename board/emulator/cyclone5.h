@@ -47,6 +47,7 @@
 #define C5_BOOTROM_BYTES   (64 * KiB)
 #define C5_OCRAM_BYTES     (64 * KiB)
 #define C5_LWBRIDGE_BYTES  (2 * MiB)
+#define C5_USB_BYTES       (256 * KiB)
 
 enum {
     C5_SPI_FPGA0 = 40, C5_SPI_DMA0 = 104, C5_SPI_DMA_ABORT = 112, C5_SPI_EMAC1 = 120, C5_SPI_USB1 = 128,
@@ -60,6 +61,7 @@ enum {
 
 /* Types, by the name that -global uses; in QOM a device is /machine/<name without the prefix> (machine.c). */
 #define C5_TYPE_PREFIX   "cyclone5-"
+#define TYPE_C5_ADXL345  "cyclone5-adxl345"
 #define TYPE_C5_BOOTROM  "cyclone5-bootrom"
 #define TYPE_C5_CLKMGR   "cyclone5-clkmgr"
 #define TYPE_C5_EMAC     "cyclone5-emac"
@@ -78,6 +80,7 @@ enum {
 #define TYPE_C5_SYSMGR   "cyclone5-sysmgr"
 #define TYPE_C5_TIMER    "cyclone5-timer"
 #define TYPE_C5_UART     "cyclone5-uart"
+#define TYPE_C5_USB      "cyclone5-usb1"
 #define TYPE_C5_WDT      "cyclone5-wdt"
 
 /* Named GPIO lines. */
@@ -86,6 +89,7 @@ enum {
 #define C5_LINE_VISIBLE    "bridge-visible"     /* l3 -> fabric: the remap bit of the lightweight bridge */
 #define C5_LINE_ZERO_IS_RAM "zero-is-ram"       /* l3 -> bootrom: address 0 shows memory, no longer the boot ROM */
 #define C5_LINE_WDT_RESET  "watchdog-reset"     /* wdt -> rstmgr */
+#define C5_LINE_WDT_HELD   "watchdog-held"      /* rstmgr -> wdt, one each: the watchdog itself is in reset */
 
 /* Why the machine is being reset: valid while the devices are reset, whatever their order (rstmgr.c). */
 typedef enum { C5_RESET_POWER_ON, C5_RESET_COLD, C5_RESET_WARM } C5ResetKind;
@@ -109,23 +113,11 @@ C5WarmBoot cyclone5_sysmgr_warm_boot(void);
 extern bool cyclone5_direct_kernel;
 
 void cyclone5_check_abi(void);
+void cyclone5_execution_begin(void);
 void cyclone5_bootrom_set_card(DeviceState *bootrom, BlockBackend *card);
 void cyclone5_sdmmc_insert(DeviceState *sdmmc, DriveInfo *drive);
 
-/*
- * Between the mSGDMA, which drives the simulation of the fabric in virtual time, and the capture source (source.c).
- *
- * `advance`: generate up to `now`; the DMA takes `drain` bytes meanwhile, so that the FIFO holds that much more.
- * `level`: bytes that can be taken now, at most `wanted`. `ready_at`: virtual time at which `bytes` can be taken
- * (INT64_MAX: never). `take`: move `bytes` (a multiple of 4, at most the level) to `to`, or away when it is NULL; returns
- * the Avalon-ST error bits of the words moved. `connect`: what to call before and after software touches a register.
- */
-OBJECT_DECLARE_SIMPLE_TYPE(C5Source, C5_SOURCE)
-void cyclone5_source_advance(C5Source *source, int64_t now, uint32_t drain);
-uint32_t cyclone5_source_level(C5Source *source, int64_t now, uint32_t wanted);
-int64_t cyclone5_source_ready_at(C5Source *source, int64_t now, uint32_t bytes);
-uint32_t cyclone5_source_take(C5Source *source, uint32_t *to, uint32_t bytes);
-void cyclone5_source_connect(C5Source *source, void (*before)(void *), void (*after)(void *), void *opaque);
+/* The capture source is what this mSGDMA takes its data from (fabric.c); source.h has what passes between them. */
 void cyclone5_msgdma_connect(DeviceState *msgdma, DeviceState *source);
 
 /* Registers are 32 bits wide; a narrower access touches its byte lanes only. */

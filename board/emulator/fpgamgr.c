@@ -3,10 +3,16 @@
  * socfpga_gen5.c and Linux's socfpga.c.
  *
  * The control block goes through its real phases: nCONFIG pulled -> reset; released -> configuration; with AXI
- * configuration enabled, words written to the data window count; CONF_DONE after `bitstream-bytes` of them; clocks given
- * with DCLKCNT -> initialisation -> user mode. A shorter bitstream never gets CONF_DONE. What the bitstream says is not
- * looked at: the fabric is what the machine was started with. MSEL is property `msel` (0x0a: passive parallel x32,
- * compressed). A warm reset leaves the FPGA configured; a power-on or cold reset clears it.
+ * configuration enabled, words written to the data window count; CONF_DONE when all have come; clocks given with DCLKCNT
+ * -> initialisation -> user mode. A truncated bitstream never gets CONF_DONE; the next nCONFIG starts over. What the
+ * bitstream says is not looked at: the fabric is what the machine was started with. A warm reset leaves the FPGA
+ * configured; a power-on or cold reset clears it.
+ *
+ * Properties: `msel`, the board's switches (0x0a: passive parallel x32, compressed); width and clock ratio in CTRL must be
+ * those of MSEL (Linux's cfgmgr_modes), else the FPGA pulls nSTATUS low at the first word; with MSEL of active serial (16
+ * and more, or reserved) the port is deaf. `raw-bytes`, size of this FPGA's uncompressed bitstream: what MSEL without
+ * decompression waits for. `bitstream-bytes`: what MSEL with decompression waits for; the length of a compressed
+ * bitstream stands nowhere in public, so it is the size of the emulated board's stand-in (firmware/overlay.py).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -23,29 +29,57 @@ enum { MODE_OFF, MODE_RESET, MODE_CONFIG, MODE_INIT, MODE_USER };
 #define CTRL_EN           (1u << 0)
 #define CTRL_NCE          (1u << 1)
 #define CTRL_NCONFIGPULL  (1u << 2)
+#define CTRL_CDRATIO_SHIFT  6
 #define CTRL_AXICFGEN     (1u << 8)
+#define CTRL_CFGWDTH      (1u << 9)     /* 32 bits */
+#define MSEL_PARALLEL     16            /* below: passive parallel */
+#define MSEL_32           (1u << 3)
+#define MSEL_COMPRESSED   (1u << 1)
+#define MSEL_RATIO        3u            /* 3 is reserved */
 #define PIN_NSTATUS       (1u << 0)
 #define PIN_CONF_DONE     (1u << 1)
 #define PIN_INIT_DONE     (1u << 2)
 #define PIN_FPGA_POWER_ON (1u << 11)
 #define PINS              0xfff
 #define VERSION_ID        0x3230382a
+#define RAW_BYTES_A4      4244820       /* Cyclone V Device Datasheet, "Uncompressed .rbf Sizes": 33,958,560 bits */
 
 struct C5Fpgamgr {
     SysBusDevice parent_obj;
     MemoryRegion iomem, data;
     qemu_irq irq, user_mode;
-    uint32_t msel, bitstream_bytes;
+    uint32_t msel, bitstream_bytes, raw_bytes;
     uint32_t mode;
     uint32_t loaded;            /* bytes */
+    bool failed;                /* nSTATUS is low: what came could not be read */
     uint32_t regs[0x900 / 4];
 };
 
+static uint32_t fpgamgr_wanted(C5Fpgamgr *s)
+{
+    return s->msel & MSEL_COMPRESSED ? s->bitstream_bytes : s->raw_bytes;
+}
+
+static bool fpgamgr_loaded(C5Fpgamgr *s)
+{
+    return s->mode == MODE_CONFIG && !s->failed && s->loaded >= fpgamgr_wanted(s);
+}
+
+/* Does software drive the port as the switches tell the FPGA to expect? The ratio is 1, 4 or 8 (x16: 1, 2 or 4). */
+static bool fpgamgr_agrees(C5Fpgamgr *s, uint32_t control)
+{
+    uint32_t step = s->msel & MSEL_RATIO;
+    uint32_t ratio = s->msel & MSEL_32 && step ? step + 1 : step;
+
+    return !(control & CTRL_CFGWDTH) == !(s->msel & MSEL_32) && ((control >> CTRL_CDRATIO_SHIFT) & 3) == ratio;
+}
+
 static uint32_t fpgamgr_pins(C5Fpgamgr *s)
 {
-    bool done = s->mode >= MODE_INIT || (s->mode == MODE_CONFIG && s->loaded >= s->bitstream_bytes);
+    bool done = s->mode >= MODE_INIT || fpgamgr_loaded(s);
+    bool good = s->mode >= MODE_CONFIG && !s->failed;
 
-    return PIN_FPGA_POWER_ON | (s->mode >= MODE_CONFIG ? PIN_NSTATUS : 0) | (done ? PIN_CONF_DONE : 0) |
+    return PIN_FPGA_POWER_ON | (good ? PIN_NSTATUS : 0) | (done ? PIN_CONF_DONE : 0) |
            (s->mode == MODE_USER ? PIN_INIT_DONE : 0);
 }
 
@@ -70,13 +104,14 @@ static void fpgamgr_control(C5Fpgamgr *s, uint32_t control)
     } else if (s->mode == MODE_RESET) {
         s->mode = MODE_CONFIG;
         s->loaded = 0;
+        s->failed = false;
     }
 }
 
 static void fpgamgr_clocks(C5Fpgamgr *s)
 {
     s->regs[DCLKSTAT / 4] = 1;
-    if (s->mode == MODE_CONFIG && s->loaded >= s->bitstream_bytes) {
+    if (fpgamgr_loaded(s)) {
         s->mode = MODE_INIT;
     } else if (s->mode == MODE_INIT) {
         s->mode = MODE_USER;
@@ -147,11 +182,13 @@ static void fpgamgr_data_write(void *opaque, hwaddr offset, uint64_t value, unsi
 {
     C5Fpgamgr *s = opaque;
 
-    if (s->mode != MODE_CONFIG || !(s->regs[CTRL / 4] & CTRL_AXICFGEN)) {
+    if (s->mode != MODE_CONFIG || !(s->regs[CTRL / 4] & CTRL_AXICFGEN) || s->msel >= MSEL_PARALLEL ||
+        (s->msel & MSEL_RATIO) == MSEL_RATIO) {
         return;
     }
-    s->loaded = MIN(s->loaded + size, s->bitstream_bytes);
-    if (s->loaded == s->bitstream_bytes) {
+    s->failed |= !fpgamgr_agrees(s, s->regs[CTRL / 4]);
+    s->loaded = MIN(s->loaded + size, fpgamgr_wanted(s));
+    if (s->failed || s->loaded == fpgamgr_wanted(s)) {
         fpgamgr_update(s);
     }
 }
@@ -166,6 +203,7 @@ static C5_RESET_PHASE(fpgamgr_reset)
     if (cyclone5_reset_kind() != C5_RESET_WARM) {
         s->mode = cyclone5_direct_kernel ? MODE_USER : MODE_CONFIG;
         s->loaded = 0;
+        s->failed = false;
     }
 }
 
@@ -189,6 +227,7 @@ static void fpgamgr_realize(DeviceState *dev, Error **errp)
 C5_PROPERTIES fpgamgr_properties[] = {
     DEFINE_PROP_UINT32("msel", C5Fpgamgr, msel, 0x0a),
     DEFINE_PROP_UINT32("bitstream-bytes", C5Fpgamgr, bitstream_bytes, 64 * KiB),
+    DEFINE_PROP_UINT32("raw-bytes", C5Fpgamgr, raw_bytes, RAW_BYTES_A4),
     C5_PROPERTIES_END
 };
 

@@ -11,11 +11,13 @@
  */
 #include "cyclone5.h"
 #include "hw/arm/boot.h"
+#include "hw/i2c/i2c.h"
 #include "hw/loader.h"
 #include "hw/misc/unimp.h"
 
 #define CPUS              2
 #define MIDR_CORTEX_A9_R3P0  0x413fc090
+#define ADXL345_ADDRESS   0x53
 #define GIC_INTERRUPTS    256
 #define UART_BAUD_BASE    (C5_L4_SP_HZ / 16)
 #define TIMERS            4
@@ -98,7 +100,7 @@ static void create_mpcore(Cyclone5 *c)
     qdev_prop_set_uint32(mpcore, "num-irq", GIC_INTERRUPTS);
     sysbus_realize_and_unref(bus, &error_fatal);
     sysbus_mmio_map(bus, 0, C5_MPCORE_BASE);
-    for (int line = 0; line < ARRAY_SIZE(lines); line++) {
+    for (size_t line = 0; line < ARRAY_SIZE(lines); line++) {
         for (int n = 0; n < CPUS; n++) {
             sysbus_connect_irq(bus, line * CPUS + n, qdev_get_gpio_in(DEVICE(c->cpus[n]), lines[line]));
         }
@@ -138,6 +140,7 @@ static void create_watchdogs(Cyclone5 *c, DeviceState *rstmgr)
         sysbus_mmio_map(SYS_BUS_DEVICE(dev), 0, C5_WDT0_BASE + n * 4 * KiB);
         sysbus_connect_irq(SYS_BUS_DEVICE(dev), 0, c->spi[C5_SPI_WDT0 + n]);
         wire(dev, rstmgr, C5_LINE_WDT_RESET, n);
+        qdev_connect_gpio_out_named(rstmgr, C5_LINE_WDT_HELD, n, qdev_get_gpio_in_named(dev, C5_LINE_WDT_HELD, 0));
     }
 }
 
@@ -177,16 +180,6 @@ static void create_dma330(Cyclone5 *c)
     }
 }
 
-static void create_usb(Cyclone5 *c)
-{
-    DeviceState *dev = qdev_new("dwc2-usb");
-
-    object_property_add_const_link(OBJECT(dev), "dma-mr", OBJECT(get_system_memory()));
-    sysbus_realize_and_unref(SYS_BUS_DEVICE(dev), &error_fatal);
-    sysbus_mmio_map(SYS_BUS_DEVICE(dev), 0, C5_USB1_BASE);
-    sysbus_connect_irq(SYS_BUS_DEVICE(dev), 0, c->spi[C5_SPI_USB1]);
-}
-
 static void create_network(Cyclone5 *c)
 {
     DeviceState *dev = new_device(TYPE_C5_EMAC, false);
@@ -195,6 +188,21 @@ static void create_network(Cyclone5 *c)
     sysbus_realize_and_unref(SYS_BUS_DEVICE(dev), &error_fatal);
     sysbus_mmio_map(SYS_BUS_DEVICE(dev), 0, C5_EMAC1_BASE);
     sysbus_connect_irq(SYS_BUS_DEVICE(dev), 0, c->spi[C5_SPI_EMAC1]);
+}
+
+static void create_accelerometer(void)
+{
+    DeviceState *dev = new_device(TYPE_C5_ADXL345, false);
+    uint64_t number = object_property_get_uint(OBJECT(dev), "bus", &error_abort);
+    g_autofree char *path = g_strdup_printf("/machine/i2c[%" PRIu64 "]", number);
+    Object *controller = object_resolve_path(path, NULL);
+
+    if (!controller) {
+        error_report(TYPE_C5_ADXL345 ".bus is %" PRIu64 " (valid: 0 to 3)", number);
+        exit(1);
+    }
+    qdev_prop_set_uint8(dev, "address", ADXL345_ADDRESS);
+    qdev_realize_and_unref(dev, qdev_get_child_bus(DEVICE(controller), "i2c"), &error_fatal);
 }
 
 /* Reads as zero and swallows writes; `-d unimp` shows each access. */
@@ -217,6 +225,14 @@ static void create_unmodelled(void)
     }
 }
 
+static void connect_fabric_interrupt(Cyclone5 *c, DeviceState *fabric, int number, const char *property)
+{
+    if (sysbus_has_irq(SYS_BUS_DEVICE(fabric), number)) {
+        sysbus_connect_irq(SYS_BUS_DEVICE(fabric), number,
+                           c->spi[C5_SPI_FPGA0 + object_property_get_uint(OBJECT(fabric), property, &error_abort)]);
+    }
+}
+
 static void create_peripherals(Cyclone5 *c)
 {
     DriveInfo *drive = drive_get(IF_SD, 0, 0);
@@ -231,10 +247,11 @@ static void create_peripherals(Cyclone5 *c)
     create(TYPE_C5_SYSMGR, C5_SYSMGR_BASE);
     create(TYPE_C5_SDR, C5_SDR_BASE);
     create(TYPE_C5_SCANMGR, C5_SCANMGR_BASE);
+    create_with_irq(TYPE_C5_USB, C5_USB1_BASE, c->spi[C5_SPI_USB1]);
     sysbus_mmio_map_overlap(SYS_BUS_DEVICE(bootrom), 1, 0, 1);
     sysbus_mmio_map(SYS_BUS_DEVICE(fpgamgr), 1, C5_FPGADATA_BASE);
-    sysbus_connect_irq(SYS_BUS_DEVICE(fabric), 0,
-                       c->spi[C5_SPI_FPGA0 + object_property_get_uint(OBJECT(fabric), "interrupt", &error_abort)]);
+    connect_fabric_interrupt(c, fabric, 0, "interrupt");
+    connect_fabric_interrupt(c, fabric, 1, "copier-interrupt");
     wire(l3, bootrom, C5_LINE_ZERO_IS_RAM, 0);
     wire(l3, fabric, C5_LINE_VISIBLE, 0);
     wire(rstmgr, fabric, C5_LINE_RELEASED, 0);
@@ -242,6 +259,7 @@ static void create_peripherals(Cyclone5 *c)
     create_watchdogs(c, rstmgr);
     create_several(TYPE_C5_GPIO, C5_GPIO0_BASE, &c->spi[C5_SPI_GPIO0], 3);
     create_several(TYPE_C5_I2C, C5_I2C0_BASE, &c->spi[C5_SPI_I2C0], 4);
+    create_accelerometer();
     cyclone5_sdmmc_insert(sdmmc, drive);
     cyclone5_bootrom_set_card(bootrom, drive ? blk_by_legacy_dinfo(drive) : NULL);
 }
@@ -267,8 +285,8 @@ static void cyclone5_init(MachineState *machine)
     create_timers(c);
     create_uarts(c);
     create_dma330(c);
-    create_usb(c);
     create_network(c);
+    cyclone5_execution_begin();
 
     c->boot.ram_size = machine->ram_size;
     c->boot.board_id = -1;

@@ -3,7 +3,8 @@
  * used by U-Boot's reset_manager_gen5.c, Linux's mach-socfpga (SMP start, restart) and drivers/reset/reset-socfpga.c.
  *
  * STAT keeps the causes of warm resets until software clears them, or until a cold reset. A watchdog (line
- * "watchdog-reset") gives a warm reset. Reset lines of other modules are storage: the models keep their state.
+ * "watchdog-reset") gives a warm reset. The watchdogs' own resets are modelled (lines "watchdog-held"); the reset lines
+ * of other modules are storage: the models keep their state.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -23,11 +24,13 @@ enum { STAT = 0x00, CTRL = 0x04, COUNTS = 0x08, MPUMODRST = 0x10, PERMODRST = 0x
 #define CTRL_SWWARM       (1u << 1)
 #define MPU_CPU1          (1u << 1)
 #define BRG_LWHPS2FPGA    (1u << 1)
+#define PER_L4WD(n)       (1u << (6 + (n)))
+#define WATCHDOGS         2
 
 struct C5Rstmgr {
     SysBusDevice parent_obj;
     MemoryRegion iomem;
-    qemu_irq released;
+    qemu_irq released, held[WATCHDOGS];
     uint32_t regs[0x100 / 4];
     uint32_t cause;             /* STAT bit of the reset that has been asked for; 0: power-on */
 };
@@ -77,6 +80,13 @@ static void rstmgr_cpu1(uint32_t old, uint32_t new)
     }
 }
 
+static void rstmgr_watchdogs(C5Rstmgr *s, uint32_t permodrst)
+{
+    for (int n = 0; n < WATCHDOGS; n++) {
+        qemu_set_irq(s->held[n], !!(permodrst & PER_L4WD(n)));
+    }
+}
+
 static void rstmgr_write(void *opaque, hwaddr offset, uint64_t value, unsigned size)
 {
     C5Rstmgr *s = opaque;
@@ -99,6 +109,9 @@ static void rstmgr_write(void *opaque, hwaddr offset, uint64_t value, unsigned s
         break;
     case MPUMODRST:
         rstmgr_cpu1(old, new);
+        break;
+    case PERMODRST:
+        rstmgr_watchdogs(s, new);
         break;
     case BRGMODRST:
         qemu_set_irq(s->released, !(new & BRG_LWHPS2FPGA));
@@ -136,6 +149,7 @@ static C5_RESET_PHASE(rstmgr_reset_exit)
     C5Rstmgr *s = C5_RSTMGR(obj);
 
     qemu_set_irq(s->released, !(s->regs[BRGMODRST / 4] & BRG_LWHPS2FPGA));
+    rstmgr_watchdogs(s, s->regs[PERMODRST / 4]);
 }
 
 static void rstmgr_realize(DeviceState *dev, Error **errp)
@@ -145,7 +159,8 @@ static void rstmgr_realize(DeviceState *dev, Error **errp)
     memory_region_init_io(&s->iomem, OBJECT(s), &rstmgr_ops, s, TYPE_C5_RSTMGR, 4 * KiB);
     sysbus_init_mmio(SYS_BUS_DEVICE(dev), &s->iomem);
     qdev_init_gpio_out_named(dev, &s->released, C5_LINE_RELEASED, 1);
-    qdev_init_gpio_in_named(dev, rstmgr_watchdog, C5_LINE_WDT_RESET, 2);
+    qdev_init_gpio_out_named(dev, s->held, C5_LINE_WDT_HELD, WATCHDOGS);
+    qdev_init_gpio_in_named(dev, rstmgr_watchdog, C5_LINE_WDT_RESET, WATCHDOGS);
     the_rstmgr = s;
 }
 

@@ -44,6 +44,12 @@ def write(folder: Path, change: dict[str, object]) -> Path:
         ({"fabric.source.offset": 0x110}, r"msgdma\.csr \[0x100, 0x120\) overlaps source \[0x110, 0x150\)"),
         ({"fabric.source.offset": 0x42}, r"fabric\.source\.offset: 0x42 .*multiple of 4"),
         ({"fabric.msgdma.interrupt": 64}, r"fabric\.msgdma\.interrupt: 0x40 .*less than 64"),
+        ({"fabric.msgdma.csr.bytes": 0x10}, r"fabric\.msgdma: csr\.bytes is 0x10 \(valid: 0x20, as the core has it\)"),
+        ({"fabric.copier.speed": 1}, r"fabric\.copier\.speed: unknown key \(valid: csr, descriptor"),
+        ({"fabric.copier.interrupt": 0}, r"fabric: copier\.interrupt is 0, that of msgdma \(valid: another one\)"),
+        ({"fabric.copier.csr.offset": 0x110}, r"msgdma\.csr \[0x100, 0x120\) overlaps copier\.csr \[0x110, 0x130\)"),
+        ({"fpga": "5CSEMA5"}, r"fpga: '5CSEMA5' is not valid: .*'5CSEMA4', '5CSEBA6' or '5CSXFC6'"),
+        ({"accelerometer_i2c": 4}, r"accelerometer_i2c: 0x4 .*less than or equal to 3"),
         ({"name": "other"}, r"name: 'other' is not the file's name \(valid: 'x1'\)"),
     ],
 )
@@ -80,6 +86,12 @@ def test_shipped_board_loads_frozen(name: str) -> None:
     assert loaded.fabric.msgdma.csr.address >= board.BRIDGE_BASE
     with pytest.raises(ValueError, match="frozen"):
         loaded.name = "other"  # type: ignore[misc]
+
+
+def test_board_without_a_copier_has_none() -> None:
+    assert board.load("sockit").fabric.copier is None
+    assert "copier.csr" not in board.load("sockit").fabric.windows()
+    assert board.load(board.DEFAULT_BOARD).fabric.copier is not None
 
 
 def test_the_three_boards_are_shipped() -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from firmware import board as boards
-from firmware import emulator, emulator_build, emulator_session, paths, sources
-from firmware.emulator import Emulator, Plan
+from firmware import emulator, emulator_build, emulator_command, emulator_session, paths, sources
+from firmware.emulator import Emulator
+from firmware.emulator_command import Direct, Plan, Start
 from firmware.emulator_session import Session
 from firmware.errors import TargetError, UserError
 from firmware.qmp import Qmp
@@ -28,7 +29,7 @@ MIB = 1 << 20
 
 def plan(**changes: object) -> list[str]:
     settings = Plan(BOARD, Path("/s/cyclone5.so"), Path("/c/card.img"), Path("/c/console.log"), 5, 6, 2222, 7777)
-    return emulator.plan(replace(settings, **changes))  # type: ignore[arg-type]
+    return emulator_command.plan(replace(settings, **changes))  # type: ignore[arg-type]
 
 
 def file_of(folder: Path, size: int) -> Path:
@@ -63,6 +64,28 @@ def test_card_of_a_running_board_is_refused(tmp_path: Path) -> None:
         pass
     with emulator.locked(card):
         pass
+
+
+def test_snapshots_share_a_card_with_each_other_only(tmp_path: Path) -> None:
+    card = file_of(tmp_path, 4 * MIB)
+    with (
+        emulator.locked(card, shared=True),
+        emulator.locked(card, shared=True),
+        pytest.raises(UserError, match="is in use"),
+        emulator.locked(card),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("icount", [-1, 11])
+def test_icount_out_of_range_is_refused(icount: int) -> None:
+    with pytest.raises(UserError, match="valid: 0 to 10"):
+        Start(icount=icount)
+
+
+def test_sleep_without_icount_is_refused() -> None:
+    with pytest.raises(UserError, match="together with icount"):
+        Start(sleep=True)
 
 
 def test_card_of_the_right_size_is_taken(tmp_path: Path) -> None:
@@ -121,6 +144,12 @@ def test_facts_of_the_board_file_reach_the_fabric() -> None:
     assert argv[argv.index("-m") + 1] == "1024M"
 
 
+def test_copier_is_in_the_fabric_only_when_the_board_file_has_one() -> None:
+    assert BOARD.fabric.copier is not None
+    assert f"cyclone5-fabric.copier-csr-offset={BOARD.fabric.copier.csr.offset}" in plan()
+    assert "copier" not in " ".join(plan(board=boards.load("sockit")))
+
+
 def test_properties_can_be_set_and_override_the_board() -> None:
     argv = plan(options={"cyclone5-fabric.id": "7", "cyclone5-source.fifo-bytes": "4096"})
     assert "cyclone5-fabric.id=7" in argv
@@ -130,7 +159,21 @@ def test_properties_can_be_set_and_override_the_board() -> None:
 
 def test_icount_is_off_unless_asked_for() -> None:
     assert "-icount" not in plan()
-    assert "shift=3,sleep=off" in plan(icount=3)
+    assert "shift=3,sleep=off" in plan(start=Start(icount=3))
+    assert "shift=0,sleep=on" in plan(start=Start(icount=0, sleep=True))
+
+
+def test_card_is_written_unless_a_snapshot_is_asked_for() -> None:
+    assert "-snapshot" not in plan()
+    assert "-snapshot" in plan(start=Start(snapshot=True))
+
+
+def test_direct_kernel_needs_no_card_to_start_from() -> None:
+    direct = Direct(Path("/k/zImage"), Path("/k/board.dtb"), Path("/k/initrd"), "console=ttyS0")
+    argv = plan(start=Start(direct=direct))
+    words = ["-kernel", "/k/zImage", "-dtb", "/k/board.dtb", "-initrd", "/k/initrd", "-append", "console=ttyS0"]
+    start = argv.index("-kernel")
+    assert argv[start : start + len(words)] == words
 
 
 def test_ports_are_free_and_different() -> None:
@@ -197,6 +240,16 @@ def test_qmp_of_a_dead_qemu_is_an_error(qemu: tuple[socket.socket, socket.socket
         Qmp(qemu[0], "emulator")
 
 
+def test_event_that_came_before_the_answer_is_not_lost(qemu: tuple[socket.socket, socket.socket]) -> None:
+    finished = answer(qemu[1], {"event": "STOP"}, {"return": {}})
+    with Qmp(qemu[0], "emulator") as session:
+        session("cont")
+        session.wait_for("STOP", 1.0)
+        with pytest.raises(TargetError, match="timed out"):
+            session.wait_for("STOP", 0.01)
+    finished()
+
+
 def test_qmp_skips_events_and_spells_arguments(qemu: tuple[socket.socket, socket.socket]) -> None:
     finished = answer(qemu[1], {"event": "STOP"}, {"event": "RESET"}, {"return": 42})
     with Qmp(qemu[0], "emulator") as session:
@@ -248,3 +301,9 @@ def test_process_with_our_card_is_our_board(build: Path, monkeypatch: pytest.Mon
 def test_console_of_a_board_that_is_off_is_refused(build: Path) -> None:
     with pytest.raises(UserError, match="the emulated b is off"):
         emulator_session.console("b")
+
+
+def test_each_qemu_is_configured_as_its_source_wants() -> None:
+    """7.2 refuses --python without a bundled meson; 10.0 finds Debian's meson by it only."""
+    assert not any(option.startswith("--python") for option in emulator_build.configure("bookworm"))
+    assert "--python=/usr/bin/python3" in emulator_build.configure("trixie")

@@ -1,0 +1,166 @@
+/*
+ * How the CPUs are executed: whose turn it is, how many instructions were executed, and a pause at an exact moment.
+ *
+ * With `-icount` (or `-accel tcg,thread=single`) one thread of the host executes both CPUs, in turns; QEMU's
+ * docs/devel/tcg-icount. QEMU ends a turn after 100 ms of the guest's clock at the latest, also when a CPU only waits for
+ * the other one without saying so by WFE or WFI. Linux's mark_rodata_ro() is such a case: CPU 1 spins in stop_machine()
+ * while CPU 0 flushes the TLB for each page, and each flush ends the turn of CPU 0; that took minutes, and the watchdog
+ * bit. So a timer ends each turn after TURN_INSTRUCTIONS. When both CPUs sleep the timer keeps behind the next event, so
+ * that it costs nothing.
+ *
+ * QOM object /machine/execution, for a client of QMP:
+ *   instructions  executed by both CPUs since power-on; a CPU that sleeps in WFI executes none. Only with -icount.
+ *   clock-ns      the guest's clock, nanoseconds since power-on.
+ *   pause-at      a moment of that clock, in nanoseconds; QEMU pauses (event STOP) just there, `cont` goes on. With
+ *                 -icount this is the same instruction in each run, with it everything in memory and registers. 0: never.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "cyclone5.h"
+#include "qapi/visitor.h"
+#include "qemu/main-loop.h"
+
+#define TYPE_C5_EXECUTION  "cyclone5-execution"
+#define TURN_INSTRUCTIONS  20000
+#define TURN_NS            (100 * SCALE_US)     /* without -icount */
+
+OBJECT_DECLARE_SIMPLE_TYPE(C5Execution, C5_EXECUTION)
+
+struct C5Execution {
+    Object parent_obj;
+    QEMUTimer *turn, *pause;
+    QEMUBH *pause_now;
+    uint64_t pause_at;
+};
+
+/* ---- turns ---- */
+
+static void turn_begin(C5Execution *s, int64_t now)
+{
+    int64_t length = icount_enabled() ? icount_to_ns(TURN_INSTRUCTIONS) : TURN_NS;
+
+    if (all_cpu_threads_idle()) {
+        length += MAX(qemu_clock_deadline_ns_all(QEMU_CLOCK_VIRTUAL, QEMU_TIMER_ATTR_ALL), 0);
+    }
+    timer_mod(s->turn, now + length);
+}
+
+/* With -icount a turn ends by itself where the next timer is due; else the CPU must be told. */
+static void turn_ended(void *opaque)
+{
+    CPUState *cpu;
+
+    if (!icount_enabled()) {
+        CPU_FOREACH(cpu) {
+            cpu_exit(cpu);
+        }
+    }
+    turn_begin(opaque, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
+}
+
+/* ---- pause ---- */
+
+/* A CPU that is due for a pause waits for the main loop, which alone can stop the machine. */
+static void wait_for_stop(CPUState *cpu, run_on_cpu_data data)
+{
+    while (!cpu->stop && !cpu->stopped) {
+        c5_cond_wait(cpu->halt_cond);
+    }
+}
+
+static void pause_now(void *opaque)
+{
+    vm_stop(RUN_STATE_PAUSED);
+}
+
+/*
+ * The machine can't be stopped in the middle of QEMU's run over its timers. But the main loop runs a bottom half before
+ * it looks whether all CPUs sleep, and so can't advance the clock in between.
+ */
+static void pause_due(void *opaque)
+{
+    C5Execution *s = opaque;
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        async_run_on_cpu(cpu, wait_for_stop, RUN_ON_CPU_NULL);
+    }
+    qemu_bh_schedule(s->pause_now);
+}
+
+static void pause_at_get(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+{
+    visit_type_uint64(v, name, &C5_EXECUTION(obj)->pause_at, errp);
+}
+
+static void pause_at_set(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+{
+    C5Execution *s = C5_EXECUTION(obj);
+    uint64_t at;
+
+    if (!visit_type_uint64(v, name, &at, errp)) {
+        return;
+    }
+    if (at && (at > INT64_MAX || (int64_t)at <= qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL))) {
+        error_setg(errp, "pause-at %" PRIu64 " has gone by (valid: above clock-ns; 0 for never)", at);
+        return;
+    }
+    s->pause_at = at;
+    if (at) {
+        timer_mod(s->pause, at);
+    } else {
+        timer_del(s->pause);
+    }
+}
+
+/* ---- what is counted ---- */
+
+static void instructions_get(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+{
+    uint64_t count;
+
+    if (!icount_enabled()) {
+        error_setg(errp, "instructions are not counted (valid: start QEMU with -icount)");
+        return;
+    }
+    count = icount_get_raw();
+    visit_type_uint64(v, name, &count, errp);
+}
+
+static void clock_get(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+{
+    uint64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+
+    visit_type_uint64(v, name, &now, errp);
+}
+
+void cyclone5_execution_begin(void)
+{
+    C5Execution *s = C5_EXECUTION(object_new(TYPE_C5_EXECUTION));
+
+    object_property_add_child(qdev_get_machine(), "execution", OBJECT(s));
+    object_unref(OBJECT(s));
+    s->pause = timer_new_ns(QEMU_CLOCK_VIRTUAL, pause_due, s);
+    s->pause_now = qemu_bh_new(pause_now, s);
+    if (!qemu_tcg_mttcg_enabled()) {
+        s->turn = timer_new_ns(QEMU_CLOCK_VIRTUAL, turn_ended, s);
+        turn_begin(s, 0);
+    }
+}
+
+static void execution_class_init(ObjectClass *klass, void *data)
+{
+    object_class_property_add(klass, "instructions", "uint64", instructions_get, NULL, NULL, NULL);
+    object_class_property_add(klass, "clock-ns", "uint64", clock_get, NULL, NULL, NULL);
+    object_class_property_add(klass, "pause-at", "uint64", pause_at_get, pause_at_set, NULL, NULL);
+}
+
+static const TypeInfo execution_types[] = {
+    {
+        .name = TYPE_C5_EXECUTION,
+        .parent = TYPE_OBJECT,
+        .instance_size = sizeof(C5Execution),
+        .class_init = execution_class_init,
+    },
+};
+DEFINE_TYPES(execution_types)
