@@ -4,7 +4,7 @@
  *
  * Compound pages (__GFP_COMP), because vm_insert_pages() wants them so and because the network stack then merges a
  * whole chunk into one fragment. Low memory only, not movable: the DMA's address is 32 bits, and a page in CMA could
- * not be pinned by a socket or a disk for long.
+ * not be pinned by a socket or a disk for long. Never at the price of killing a process (__GFP_RETRY_MAYFAIL).
  */
 #include <linux/dma-mapping.h>
 #include <linux/log2.h>
@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 
 #include "block.h"
+#include "user.h"
 
 #define CHUNK_ORDER_MAX	8U
 
@@ -20,29 +21,43 @@ static struct page *chunk_pages(unsigned int *order)
 	struct page *page;
 
 	for (;;) {
-		gfp_t gfp = GFP_KERNEL | __GFP_COMP | __GFP_ZERO | __GFP_NOWARN;
-
-		if (*order)
-			gfp |= __GFP_RETRY_MAYFAIL;
-		page = alloc_pages(gfp, *order);
+		page = alloc_pages(GFP_KERNEL | __GFP_COMP | __GFP_ZERO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL, *order);
 		if (page || !*order)
 			return page;
 		--*order;
 	}
 }
 
+static int chunk_map(struct device *dev, struct capture_chunk *chunk)
+{
+	chunk->dma = dma_map_page(dev, chunk->page, 0, chunk->bytes, DMA_FROM_DEVICE);
+	return dma_mapping_error(dev, chunk->dma) ? -ENOMEM : 0;
+}
+
 static int chunk_alloc(struct device *dev, struct capture_chunk *chunk, unsigned int *order)
 {
+	int ret;
+
 	chunk->page = chunk_pages(order);
 	if (!chunk->page)
 		return -ENOMEM;
 	chunk->bytes = PAGE_SIZE << *order;
-	chunk->dma = dma_map_page(dev, chunk->page, 0, chunk->bytes, DMA_FROM_DEVICE);
-	if (dma_mapping_error(dev, chunk->dma)) {
+	ret = chunk_map(dev, chunk);
+	if (ret)
 		put_page(chunk->page);
-		return -ENOMEM;
-	}
-	return 0;
+	return ret;
+}
+
+/* One chunk is the rule, room for thousands the exception; a failure to shrink costs nothing but that room. */
+static void chunks_fit(struct capture_block *block)
+{
+	struct capture_chunk *fitted = kvmalloc_array(block->nr_chunks, sizeof(*fitted), GFP_KERNEL);
+
+	if (!fitted)
+		return;
+	memcpy(fitted, block->chunks, block->nr_chunks * sizeof(*fitted));
+	kvfree(block->chunks);
+	block->chunks = fitted;
 }
 
 /**
@@ -50,68 +65,62 @@ static int chunk_alloc(struct device *dev, struct capture_chunk *chunk, unsigned
  * @dev: the device whose DMA writes it
  * @block: block without memory; keeps none when this fails
  * @bytes: size, a multiple of the page size
- * @max_chunks: most chunks that the DMA can take for one block
  *
- * Return: 0, or -ENOMEM: too little memory, or too fragmented for @max_chunks.
+ * Return: 0 or -ENOMEM.
  */
-int capture_block_alloc(struct device *dev, struct capture_block *block, u32 bytes, unsigned int max_chunks)
+int capture_block_alloc(struct device *dev, struct capture_block *block, u32 bytes)
 {
 	unsigned int pages = bytes >> PAGE_SHIFT, order = CHUNK_ORDER_MAX;
-	struct capture_chunk *fitted;
+	int ret;
 
 	block->nr_chunks = 0;
-	block->chunks = kcalloc(min(pages, max_chunks), sizeof(*block->chunks), GFP_KERNEL);
+	block->bytes = bytes;
+	block->chunks = kvcalloc(pages, sizeof(*block->chunks), GFP_KERNEL);
 	if (!block->chunks)
 		return -ENOMEM;
 	while (pages) {
 		order = min_t(unsigned int, order, ilog2(pages));
-		if (block->nr_chunks == max_chunks ||
-		    chunk_alloc(dev, &block->chunks[block->nr_chunks], &order)) {
+		ret = chunk_alloc(dev, &block->chunks[block->nr_chunks], &order);
+		if (ret) {
 			capture_block_free(dev, block);
-			return -ENOMEM;
+			return ret;
 		}
 		block->nr_chunks++;
 		pages -= 1U << order;
 	}
-	/* one chunk is the rule, room for hundreds the exception; a failure to shrink costs nothing but that room */
-	fitted = krealloc(block->chunks, block->nr_chunks * sizeof(*fitted), GFP_KERNEL);
-	if (fitted)
-		block->chunks = fitted;
+	chunks_fit(block);
 	return 0;
 }
 
 /**
  * capture_block_free() - end the DMA mapping and drop the driver's reference to the pages
  * @dev: the device whose DMA wrote it
- * @block: block that the DMA does not own; may be without memory
+ * @block: block of the ring that the DMA does not own; may be without memory
  *
  * Pages that user space has mapped, or that a socket or a disk reads, stay until their last user is done.
  */
 void capture_block_free(struct device *dev, struct capture_block *block)
 {
-	while (block->nr_chunks) {
-		struct capture_chunk *chunk = &block->chunks[--block->nr_chunks];
-
-		dma_unmap_page(dev, chunk->dma, chunk->bytes, DMA_FROM_DEVICE);
-		put_page(chunk->page);
-	}
-	kfree(block->chunks);
+	if (!block->unmapped)
+		capture_block_unmap(dev, block);
+	while (block->nr_chunks)
+		put_page(block->chunks[--block->nr_chunks].page);
+	kvfree(block->chunks);
 	block->chunks = NULL;
+	block->unmapped = false;
 }
 
 /**
  * capture_block_renew() - exchange a block's memory for new, zeroed memory
  * @dev: the device whose DMA writes it
- * @block: block that is FREE and that nobody has mapped
- * @bytes: its size
- * @max_chunks: as for capture_block_alloc()
+ * @block: block of the ring that is FREE and that nobody has mapped
  *
  * Return: 0, or -ENOMEM, the block then keeps its memory.
  */
-int capture_block_renew(struct device *dev, struct capture_block *block, u32 bytes, unsigned int max_chunks)
+int capture_block_renew(struct device *dev, struct capture_block *block)
 {
 	struct capture_block new = {};
-	int ret = capture_block_alloc(dev, &new, bytes, max_chunks);
+	int ret = capture_block_alloc(dev, &new, block->bytes);
 
 	if (ret)
 		return ret;
@@ -123,7 +132,7 @@ int capture_block_renew(struct device *dev, struct capture_block *block, u32 byt
 
 /**
  * capture_block_referenced() - whether somebody besides the driver holds the block's pages
- * @block: a block that nobody has mapped: each mapped page is a reference, too
+ * @block: a block of the ring that nobody has mapped: each mapped page is a reference, too
  */
 bool capture_block_referenced(const struct capture_block *block)
 {
@@ -137,7 +146,7 @@ bool capture_block_referenced(const struct capture_block *block)
 
 /**
  * capture_block_pages() - list a block's pages for a mapping
- * @block: the block
+ * @block: block of the ring
  * @pages: room for all of them
  *
  * Return: their number.
@@ -152,19 +161,60 @@ unsigned int capture_block_pages(const struct capture_block *block, struct page 
 	return count;
 }
 
-/* Needed on both ways, also when "nobody wrote": a Cortex-A9 fills its caches by speculation. */
-void capture_block_sync_for_cpu(struct device *dev, const struct capture_block *block)
+/**
+ * capture_block_find() - the page behind an offset
+ * @block: block of the ring
+ * @offset: offset into it, less than its size
+ * @page: set to the first page of the chunk
+ * @within: set to the offset from that page
+ *
+ * Return: bytes from there to the chunk's end.
+ */
+u32 capture_block_find(const struct capture_block *block, u32 offset, struct page **page, u32 *within)
 {
-	unsigned int i;
+	const struct capture_chunk *chunk = block->chunks;
 
-	for (i = 0; i < block->nr_chunks; i++)
-		dma_sync_single_for_cpu(dev, block->chunks[i].dma, block->chunks[i].bytes, DMA_FROM_DEVICE);
+	while (offset >= chunk->bytes) {
+		offset -= chunk->bytes;
+		chunk++;
+	}
+	*page = chunk->page;
+	*within = offset;
+	return chunk->bytes - offset;
 }
 
-void capture_block_sync_for_device(struct device *dev, const struct capture_block *block)
+/**
+ * capture_block_unmap() - end the DMA mapping: the CPU owns the memory as if there were no DMA
+ * @dev: the device whose DMA wrote it
+ * @block: block of the ring that the DMA does not own
+ */
+void capture_block_unmap(struct device *dev, struct capture_block *block)
 {
 	unsigned int i;
 
 	for (i = 0; i < block->nr_chunks; i++)
-		dma_sync_single_for_device(dev, block->chunks[i].dma, block->chunks[i].bytes, DMA_FROM_DEVICE);
+		dma_unmap_page(dev, block->chunks[i].dma, block->chunks[i].bytes, DMA_FROM_DEVICE);
+	block->unmapped = true;
+}
+
+/**
+ * capture_block_map() - the counterpart of capture_block_unmap()
+ * @dev: the device whose DMA writes it
+ * @block: block of the ring that is not mapped
+ *
+ * Return: 0, or -ENOMEM; it is not mapped then.
+ */
+int capture_block_map(struct device *dev, struct capture_block *block)
+{
+	unsigned int i;
+
+	for (i = 0; i < block->nr_chunks; i++) {
+		if (!chunk_map(dev, &block->chunks[i]))
+			continue;
+		while (i--)
+			dma_unmap_page(dev, block->chunks[i].dma, block->chunks[i].bytes, DMA_FROM_DEVICE);
+		return -ENOMEM;
+	}
+	block->unmapped = false;
+	return 0;
 }

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /dev/capture<n>: open, close, poll, mmap; see ioctl.c for the rest.
- *
- * The mapping has ordinary pages in it, neither VM_IO nor VM_PFNMAP: so send(MSG_ZEROCOPY), O_DIRECT, vmsplice() and
- * pin_user_pages() work on it. It is cached, read-only and shared. It holds its pages, after an unbinding too.
+ * /dev/capture<n>: open, close, poll; see read.c, mmap.c and ioctl.c for the rest.
  */
 #include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/idr.h>
-#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/poll.h>
 
 #include "capture.h"
-#include "compat.h"
 
 static DEFINE_IDA(capture_numbers);
 
@@ -51,54 +46,18 @@ static __poll_t capture_poll(struct file *file, poll_table *table)
 	poll_wait(file, &capture->ring.wait, table);
 	if (READ_ONCE(capture->ring.gone))
 		return EPOLLERR | EPOLLHUP;
+	/* the end is only for read() an event, which says so by returning nothing */
+	if (READ_ONCE(capture->way) == CAPTURE_WAY_STREAM &&
+	    (READ_ONCE(capture->stream.block) || !READ_ONCE(capture->ring.running)))
+		return EPOLLIN | EPOLLRDNORM;
 	return capture_ring_readable(&capture->ring) ? EPOLLIN | EPOLLRDNORM : 0;
-}
-
-static int map_blocks(struct capture_ring *ring, struct vm_area_struct *vma)
-{
-	unsigned long address = vma->vm_start, left;
-	struct page **pages;
-	int ret = 0;
-	u32 i;
-
-	pages = kvmalloc_array(ring->block_bytes >> PAGE_SHIFT, sizeof(*pages), GFP_KERNEL);
-	if (!pages)
-		return -ENOMEM;
-	for (i = 0; i < ring->nr_blocks && !ret; i++) {
-		left = capture_block_pages(&ring->blocks[i], pages);
-		ret = vm_insert_pages(vma, address, pages, &left);
-		address += ring->block_bytes;
-	}
-	kvfree(pages);
-	return ret;
-}
-
-static int capture_mmap(struct file *file, struct vm_area_struct *vma)
-{
-	struct capture *capture = file->private_data;
-	struct capture_ring *ring = &capture->ring;
-	int ret;
-
-	if (!(vma->vm_flags & VM_SHARED) || (vma->vm_flags & (VM_WRITE | VM_EXEC)))
-		return -EACCES;
-	ret = capture_lock(capture);
-	if (ret)
-		return ret;
-	if (vma->vm_pgoff || vma->vm_end - vma->vm_start != (u64)ring->nr_blocks * ring->block_bytes) {
-		ret = -EINVAL;
-	} else {
-		/* VM_DONTCOPY: a forked child has no part in the ownership of the blocks */
-		capture_vm_flags(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY, VM_MAYWRITE | VM_MAYEXEC);
-		ret = map_blocks(ring, vma);
-	}
-	capture_unlock(capture);
-	return ret;
 }
 
 static const struct file_operations capture_file_operations = {
 	.owner = THIS_MODULE,
 	.open = capture_open,
 	.release = capture_close,
+	.read_iter = capture_read_iter,
 	.poll = capture_poll,
 	.mmap = capture_mmap,
 	.unlocked_ioctl = capture_ioctl,
@@ -115,6 +74,7 @@ static void chrdev_unregister(void *data)
 	mutex_lock(&capture->lock);
 	capture_unplug(capture);
 	mutex_unlock(&capture->lock);
+	capture_unplugged(capture);
 }
 
 /**

@@ -9,42 +9,57 @@
 #include <linux/module.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
-#include <linux/sizes.h>
 
 #include "capture.h"
-
-#define BLOCK_BYTES_MIN	SZ_64K
-#define BLOCK_BYTES_MAX	SZ_16M
-#define BLOCKS_MIN	2
-#define BLOCKS_MAX	1024
+#include "debug.h"
 
 static void put_action(void *data)
 {
 	capture_put(data);
 }
 
+static void free_action(void *data)
+{
+	capture_ring_free(data);
+}
+
+static int read_sizes(struct capture *capture)
+{
+	struct device *dev = capture->dev;
+	int ret;
+
+	ret = device_property_read_u32(dev, "cyclone-capture,block-bytes", &capture->block_bytes);
+	if (!ret)
+		ret = device_property_read_u32(dev, "cyclone-capture,blocks", &capture->blocks);
+	if (ret)
+		return dev_err_probe(dev, ret, "no size of the ring in the device tree\n");
+	if (!capture_size_is_valid(capture->block_bytes, capture->blocks))
+		return dev_err_probe(dev, -EINVAL,
+				     "%u blocks of %u bytes are not valid (valid: %u to %u of %u to %u bytes, a multiple of %lu)\n",
+				     capture->blocks, capture->block_bytes, CAPTURE_RING_BLOCKS_MIN,
+				     CAPTURE_RING_BLOCKS_MAX, CAPTURE_RING_BLOCK_BYTES_MIN,
+				     CAPTURE_RING_BLOCK_BYTES_MAX, PAGE_SIZE);
+	return 0;
+}
+
 static int probe_ring(struct capture *capture)
 {
 	struct device *dev = capture->dev;
-	u32 bytes, blocks;
-	int ret;
+	int ret = read_sizes(capture);
 
-	ret = device_property_read_u32(dev, "cyclone-capture,block-bytes", &bytes);
-	if (!ret)
-		ret = device_property_read_u32(dev, "cyclone-capture,blocks", &blocks);
 	if (ret)
-		return dev_err_probe(dev, ret, "no size of the ring in the device tree\n");
-	if (bytes < BLOCK_BYTES_MIN || bytes > BLOCK_BYTES_MAX || !PAGE_ALIGNED(bytes))
-		return dev_err_probe(dev, -EINVAL, "block-bytes %u is not valid (valid: %u to %u, multiple of %lu)\n",
-				     bytes, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX, PAGE_SIZE);
-	if (blocks < BLOCKS_MIN || blocks > BLOCKS_MAX)
-		return dev_err_probe(dev, -EINVAL, "blocks %u is not valid (valid: %u to %u)\n",
-				     blocks, BLOCKS_MIN, BLOCKS_MAX);
-	ret = capture_ring_alloc(&capture->ring, bytes, blocks, capture->dma->max_chunks);
-	if (ret)	/* not dev_err_probe(): it keeps silent about -ENOMEM */
+		return ret;
+	ret = devm_add_action(dev, free_action, &capture->ring);
+	if (ret)
+		return ret;
+	ret = capture_ring_alloc(&capture->ring, capture->block_bytes, capture->blocks, 0);
+	if (ret) {	/* not dev_err_probe(): it keeps silent about -ENOMEM */
 		dev_err(dev, "no memory for %u blocks of %u bytes: take fewer, or load the driver earlier\n",
-			blocks, bytes);
-	return ret;
+			capture->blocks, capture->block_bytes);
+		return ret;
+	}
+	capture->stream.copybreak = capture_copybreak(capture);
+	return 0;
 }
 
 static int probe_hardware(struct capture *capture, struct platform_device *pdev)
@@ -57,13 +72,11 @@ static int probe_hardware(struct capture *capture, struct platform_device *pdev)
 	if (IS_ERR(capture->dma))
 		return PTR_ERR(capture->dma);
 	capture->ring.dma = capture->dma;
+	capture->ring.dev = capture->dma->device;
 	ret = probe_ring(capture);
 	if (ret)
 		return ret;
-	ret = capture_msgdma_connect(capture->dma);
-	if (ret)
-		return dev_err_probe(&pdev->dev, ret, "no interrupt of the mSGDMA\n");
-	return 0;
+	return capture->dma->ops->connect(capture->dma);
 }
 
 static int capture_probe(struct platform_device *pdev)
@@ -75,6 +88,7 @@ static int capture_probe(struct platform_device *pdev)
 	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(32));
 	if (ret)
 		return dev_err_probe(dev, ret, "no DMA with 32 bits\n");
+	dma_set_max_seg_size(dev, CAPTURE_RING_BLOCK_BYTES_MAX);
 	capture = capture_create(dev);
 	if (!capture)
 		return -ENOMEM;
@@ -87,6 +101,9 @@ static int capture_probe(struct platform_device *pdev)
 	ret = capture_chrdev_register(capture);
 	if (ret)
 		return dev_err_probe(dev, ret, "no device node\n");
+	ret = capture_debug_create(capture);
+	if (ret)
+		return ret;
 	dev_info(dev, "%s: fabric %#x, %u blocks of %u bytes\n", capture->name, capture->source.fabric_id,
 		 capture->ring.nr_blocks, capture->ring.block_bytes);
 	return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the driver needs of a DMA engine: the provider's contract. Providers: msgdma.c.
+ * What the driver needs of a DMA engine: the provider's contract. Providers: msgdma.c, dmaengine.c.
  *
  * A provider fills blocks in the order in which they were queued and calls capture_complete() for each, in process
  * context and one call at a time. While a capture runs it also calls capture_ring_feed() when it has room again.
@@ -13,33 +13,46 @@
 struct capture;
 struct capture_block;
 struct capture_dma;
+struct device;
+struct seq_file;
 
 /**
  * struct capture_dma_ops - a provider
+ * @connect: take the interrupt, or whatever completions come by; the ring has its blocks. Return: 0 or an error
  * @start: make the engine ready for blocks; it has none. Return: 0 or an error, nothing runs then
  * @stop: complete what is filled to its end, then make sure that the engine writes no more. Return: 0, or an error when
  *        that is not sure: its blocks must then never be used again. Harmless when nothing runs
  * @queue: give the engine a block; called with the ring's lock held. Return: false when there is no room
+ * @push: give the engine the rest of a block that did not fit as a whole; called with the ring's lock held. Return:
+ *        false when there is still a rest
+ * @check: look for completions whose interrupt was lost, and complete them. Return: whether there were some
+ * @show: show registers in debugfs
  */
 struct capture_dma_ops {
+	int (*connect)(struct capture_dma *dma);
 	int (*start)(struct capture_dma *dma);
 	int (*stop)(struct capture_dma *dma);
-	bool (*queue)(struct capture_dma *dma, const struct capture_block *block);
+	bool (*queue)(struct capture_dma *dma, struct capture_block *block);
+	bool (*push)(struct capture_dma *dma);
+	bool (*check)(struct capture_dma *dma);
+	void (*show)(struct capture_dma *dma, struct seq_file *file);
 };
 
 /**
  * struct capture_dma - a provider's instance, embedded in its own structure
  * @ops: the provider
  * @capture: whom it works for
- * @max_chunks: most chunks of one block that it takes
+ * @device: the device that masters the bus: blocks are mapped for it
+ * @stops_anywhere: a stop in the middle of a block leaves what is filled, up to the last word
  */
 struct capture_dma {
 	const struct capture_dma_ops *ops;
 	struct capture *capture;
-	unsigned int max_chunks;
+	struct device *device;
+	bool stops_anywhere;
 };
 
 struct capture_dma *capture_msgdma_create(struct capture *capture);
-int capture_msgdma_connect(struct capture_dma *dma);
+struct capture_dma *capture_dmaengine_create(struct capture *capture);
 
 #endif /* CAPTURE_DMA_H */

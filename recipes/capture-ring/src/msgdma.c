@@ -15,6 +15,7 @@
 #include <linux/property.h>
 
 #include "capture.h"
+#include "debug.h"
 
 /* dispatcher: control and status */
 #define CSR_STATUS		0x00
@@ -25,6 +26,7 @@
 #define   CONTROL_STOP		BIT(0)
 #define   CONTROL_RESET		BIT(1)
 #define   CONTROL_IRQ_ENABLE	BIT(4)
+#define CSR_LEVEL		0x08
 #define CSR_RESPONSE_LEVEL	0x0c
 #define   RESPONSE_LEVEL_MASK	GENMASK(15, 0)
 
@@ -45,7 +47,7 @@
 #define RESPONSE_BYTES		0x00
 #define RESPONSE_STATUS		0x04	/* reading it takes the response out of the FIFO */
 #define   RESPONSE_GAP		BIT(0)	/* the stream's error bit 0: data was lost before a word of this transfer */
-#define   RESPONSE_FAILED	GENMASK(8, 1)	/* the other error bits, and early termination */
+#define   RESPONSE_FAILED	GENMASK(7, 1)	/* the other error bits; early ends show in the bytes */
 
 #define DEPTH_MIN		8
 #define DEPTH_MAX		1024
@@ -59,10 +61,16 @@
  * @response: where responses are read
  * @depth: descriptors that the FIFO holds
  * @in_flight: descriptors written whose response was not read, guarded by the ring's lock
+ * @rest: block whose descriptors did not all fit, guarded by the ring's lock
+ * @rest_chunk: first chunk of it that has no descriptor yet
+ * @interrupts: interrupts taken
+ * @seen: interrupts when the watch last found responses waiting
+ * @waiting: it found some
  * @reap_lock: guards the response FIFO and what follows
  * @chunk: chunks of the oldest block that are filled
  * @bytes: bytes in them
  * @flags: CAPTURE_RING_BLOCK_* of them
+ * @gaps: chunks with a gap among them
  */
 struct msgdma {
 	struct capture_dma dma;
@@ -71,10 +79,16 @@ struct msgdma {
 	void __iomem *response;
 	u32 depth;
 	u32 in_flight;
+	struct capture_block *rest;
+	unsigned int rest_chunk;
+	unsigned int interrupts;
+	unsigned int seen;
+	bool waiting;
 	struct mutex reap_lock;	/* one reader of the response FIFO */
 	unsigned int chunk;
 	u32 bytes;
 	u32 flags;
+	u32 gaps;
 };
 
 static struct msgdma *to_msgdma(struct capture_dma *dma)
@@ -97,17 +111,46 @@ static void write_descriptor(struct msgdma *msgdma, const struct capture_chunk *
 	writel(control | DESCRIPTOR_GO, to + DESCRIPTOR_CONTROL);
 }
 
-static bool msgdma_queue(struct capture_dma *dma, const struct capture_block *block)
+/* A long block interrupts on its way, too, so that the FIFO is filled up in time. */
+static u32 interrupt_at(const struct msgdma *msgdma, const struct capture_block *block, unsigned int chunk)
+{
+	return chunk + 1 == block->nr_chunks || !((chunk + 1) % (msgdma->depth / 2)) ? DESCRIPTOR_IRQ : 0;
+}
+
+static bool msgdma_push(struct capture_dma *dma)
 {
 	struct msgdma *msgdma = to_msgdma(dma);
-	unsigned int i, last = block->nr_chunks - 1;
+	struct capture_block *block = msgdma->rest;
 
-	if (msgdma->in_flight + block->nr_chunks > msgdma->depth)
+	for (; block && msgdma->in_flight < msgdma->depth; msgdma->in_flight++) {
+		unsigned int chunk = msgdma->rest_chunk++;
+
+		write_descriptor(msgdma, &block->chunks[chunk], interrupt_at(msgdma, block, chunk));
+		if (msgdma->rest_chunk == block->nr_chunks)
+			block = NULL;
+	}
+	msgdma->rest = block;
+	return !block;
+}
+
+static bool msgdma_queue(struct capture_dma *dma, struct capture_block *block)
+{
+	struct msgdma *msgdma = to_msgdma(dma);
+
+	if (msgdma->in_flight == msgdma->depth)
 		return false;
-	for (i = 0; i <= last; i++)
-		write_descriptor(msgdma, &block->chunks[i], i == last ? DESCRIPTOR_IRQ : 0);
-	msgdma->in_flight += block->nr_chunks;
+	msgdma->rest = block;
+	msgdma->rest_chunk = 0;
+	msgdma_push(dma);
 	return true;
+}
+
+static void next_block(struct msgdma *msgdma)
+{
+	msgdma->chunk = 0;
+	msgdma->bytes = 0;
+	msgdma->flags = 0;
+	msgdma->gaps = 0;
 }
 
 static void msgdma_forget(struct msgdma *msgdma)
@@ -115,50 +158,92 @@ static void msgdma_forget(struct msgdma *msgdma)
 	struct capture_ring *ring = &msgdma->dma.capture->ring;
 
 	lockdep_assert_held(&msgdma->reap_lock);
-	msgdma->chunk = 0;
-	msgdma->bytes = 0;
-	msgdma->flags = 0;
+	next_block(msgdma);
+	msgdma->waiting = false;
 	spin_lock(&ring->lock);
 	msgdma->in_flight = 0;
+	msgdma->rest = NULL;
 	spin_unlock(&ring->lock);
 }
 
-/* One descriptor is done; when it was the last one of its block, the block is. */
-static void msgdma_response(struct msgdma *msgdma, u32 bytes, u32 status)
+static void complete_block(struct msgdma *msgdma, struct capture_block *block)
+{
+	struct capture *capture = msgdma->dma.capture;
+
+	if (msgdma->bytes < block->bytes) {
+		msgdma->flags |= CAPTURE_RING_BLOCK_SHORT;
+		if (capture_block_close_up(capture->ring.dev, block))
+			msgdma->flags |= CAPTURE_RING_BLOCK_ERROR;
+	}
+	capture_complete(capture, msgdma->bytes, msgdma->flags, msgdma->gaps);
+	next_block(msgdma);
+}
+
+/* One descriptor is done; when it was the last one of its block, the block is. Return: whether it was. */
+static bool msgdma_response(struct msgdma *msgdma, u32 bytes, u32 status)
 {
 	struct capture *capture = msgdma->dma.capture;
 	struct capture_block *block = capture_ring_oldest(&capture->ring);
+	struct capture_chunk *chunk;
 
 	if (!block) {
 		dev_err_ratelimited(capture->dev, "a response without a descriptor (status %#x): is the fabric ours?\n",
 				    status);
-		return;
+		return false;
 	}
 	spin_lock(&capture->ring.lock);
 	msgdma->in_flight--;
 	spin_unlock(&capture->ring.lock);
 
-	if (status & RESPONSE_GAP)
+	chunk = &block->chunks[msgdma->chunk];
+	if (status & RESPONSE_GAP) {
 		msgdma->flags |= CAPTURE_RING_BLOCK_GAP;
-	if ((status & RESPONSE_FAILED) || bytes != block->chunks[msgdma->chunk].bytes)
+		msgdma->gaps++;
+	}
+	if ((status & RESPONSE_FAILED) || bytes > chunk->bytes)
 		msgdma->flags |= CAPTURE_RING_BLOCK_ERROR;
-	msgdma->bytes += min(bytes, block->chunks[msgdma->chunk].bytes);
+	chunk->filled = min(bytes, chunk->bytes);
+	msgdma->bytes += chunk->filled;
 	if (++msgdma->chunk < block->nr_chunks)
-		return;
-	capture_complete(capture, msgdma->bytes, msgdma->flags);
-	msgdma->chunk = 0;
-	msgdma->bytes = 0;
-	msgdma->flags = 0;
+		return false;
+	complete_block(msgdma, block);
+	return true;
 }
 
-static void msgdma_reap(struct msgdma *msgdma)
+/* Return: whether a block was completed. */
+static bool msgdma_reap(struct msgdma *msgdma)
 {
+	bool some = false;
+
 	lockdep_assert_held(&msgdma->reap_lock);
 	while (readl(msgdma->csr + CSR_RESPONSE_LEVEL) & RESPONSE_LEVEL_MASK) {
 		u32 bytes = readl(msgdma->response + RESPONSE_BYTES);
 
-		msgdma_response(msgdma, bytes, readl(msgdma->response + RESPONSE_STATUS));
+		some |= msgdma_response(msgdma, bytes, readl(msgdma->response + RESPONSE_STATUS));
 	}
+	return some;
+}
+
+/*
+ * Responses that wait while no interrupt comes, from one look to the next, may have lost theirs: they have if the last
+ * one of a block is among them. The others' descriptors do not interrupt.
+ */
+static bool msgdma_check(struct capture_dma *dma)
+{
+	struct msgdma *msgdma = to_msgdma(dma);
+	unsigned int interrupts = READ_ONCE(msgdma->interrupts);
+	bool recovered = false, waiting;
+
+	mutex_lock(&msgdma->reap_lock);
+	waiting = readl(msgdma->csr + CSR_RESPONSE_LEVEL) & RESPONSE_LEVEL_MASK;
+	if (waiting && msgdma->waiting && msgdma->seen == interrupts) {
+		writel(STATUS_IRQ, msgdma->csr + CSR_STATUS);
+		recovered = msgdma_reap(msgdma);
+	}
+	msgdma->waiting = waiting;
+	msgdma->seen = interrupts;
+	mutex_unlock(&msgdma->reap_lock);
+	return recovered;
 }
 
 static irqreturn_t msgdma_interrupt(int irq, void *data)
@@ -169,6 +254,7 @@ static irqreturn_t msgdma_interrupt(int irq, void *data)
 		return IRQ_NONE;
 	/* before the responses are read: one that comes meanwhile interrupts again */
 	writel(STATUS_IRQ, msgdma->csr + CSR_STATUS);
+	msgdma->interrupts++;
 	return IRQ_WAKE_THREAD;
 }
 
@@ -229,12 +315,6 @@ static int msgdma_stop(struct capture_dma *dma)
 	return ret;
 }
 
-static const struct capture_dma_ops msgdma_ops = {
-	.start = msgdma_start,
-	.stop = msgdma_stop,
-	.queue = msgdma_queue,
-};
-
 static int msgdma_map(struct msgdma *msgdma, struct platform_device *pdev)
 {
 	msgdma->csr = devm_platform_ioremap_resource_byname(pdev, "csr");
@@ -246,6 +326,42 @@ static int msgdma_map(struct msgdma *msgdma, struct platform_device *pdev)
 	msgdma->response = devm_platform_ioremap_resource_byname(pdev, "response");
 	return PTR_ERR_OR_ZERO(msgdma->response);
 }
+
+/* The interrupt is released before the ring is freed. */
+static int msgdma_connect(struct capture_dma *dma)
+{
+	struct device *dev = dma->capture->dev;
+	int irq = platform_get_irq(to_platform_device(dev), 0);
+	int ret = irq;
+
+	if (irq > 0)
+		ret = devm_request_threaded_irq(dev, irq, msgdma_interrupt, msgdma_thread, 0, dev_name(dev),
+						to_msgdma(dma));
+	return ret < 0 ? dev_err_probe(dev, ret, "no interrupt of the mSGDMA\n") : 0;
+}
+
+static const struct capture_register csr_registers[] = {
+	{ "status", CSR_STATUS },
+	{ "control", CSR_CONTROL },
+	{ "descriptor_fill_level", CSR_LEVEL },
+	{ "response_fill_level", CSR_RESPONSE_LEVEL },
+	{}
+};
+
+static void msgdma_show(struct capture_dma *dma, struct seq_file *file)
+{
+	capture_show_registers(file, "msgdma", to_msgdma(dma)->csr, csr_registers);
+}
+
+static const struct capture_dma_ops msgdma_ops = {
+	.connect = msgdma_connect,
+	.start = msgdma_start,
+	.stop = msgdma_stop,
+	.queue = msgdma_queue,
+	.push = msgdma_push,
+	.check = msgdma_check,
+	.show = msgdma_show,
+};
 
 /**
  * capture_msgdma_create() - find the mSGDMA's registers and make it quiet
@@ -277,22 +393,7 @@ struct capture_dma *capture_msgdma_create(struct capture *capture)
 		return ERR_PTR(dev_err_probe(dev, ret, "the mSGDMA does not come out of reset\n"));
 	msgdma->dma.ops = &msgdma_ops;
 	msgdma->dma.capture = capture;
-	msgdma->dma.max_chunks = msgdma->depth;
+	msgdma->dma.device = dev;
+	msgdma->dma.stops_anywhere = true;
 	return &msgdma->dma;
-}
-
-/**
- * capture_msgdma_connect() - take the interrupt; it is released before the ring is freed
- * @dma: the provider; its ring has its blocks
- *
- * Return: 0 or an error.
- */
-int capture_msgdma_connect(struct capture_dma *dma)
-{
-	struct device *dev = dma->capture->dev;
-	int irq = platform_get_irq(to_platform_device(dev), 0);
-
-	if (irq < 0)
-		return irq;
-	return devm_request_threaded_irq(dev, irq, msgdma_interrupt, msgdma_thread, 0, dev_name(dev), to_msgdma(dma));
 }

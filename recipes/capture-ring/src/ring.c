@@ -1,128 +1,156 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The state machine of the blocks; see ring.h. */
+/* The state machine of the blocks: what happens between the driver and the DMA; see ring.h. */
 #include <linux/device.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 
 #include "dma.h"
 #include "ring.h"
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+#include "user.h"
 
-/* The block is in no list. */
-static void ring_put(struct capture_ring *ring, struct capture_block *block, enum capture_state state)
+/* blocks that the DMA keeps under "overwrite oldest", so that it never waits for a hand-over */
+#define HARDWARE_RESERVE	2U
+
+void capture_ring_lock(struct capture_ring *ring) __acquires(&ring->lock)
+{
+	spin_lock(&ring->lock);
+}
+
+/* The status page's reader sees an odd version, or two that differ, when it reads in between. */
+static void publish(struct capture_ring *ring)
+{
+	struct capture_ring_status *status = ring->status;
+
+	WRITE_ONCE(status->version, status->version + 1);
+	smp_wmb();	/* odd version before what it covers */
+	status->state = ring->state;
+	status->sequence = ring->counters.blocks_filled;
+	status->blocks_overwritten = ring->counters.blocks_overwritten;
+	status->bytes_lost = ring->source_lost + ring->overwritten_bytes;
+	status->blocks_free = ring->count[CAPTURE_FREE];
+	status->blocks_hardware = ring->count[CAPTURE_HARDWARE];
+	status->blocks_done = ring->count[CAPTURE_DONE];
+	status->blocks_user = ring->count[CAPTURE_USER];
+	smp_wmb();	/* all of it before the even version */
+	WRITE_ONCE(status->version, status->version + 1);
+}
+
+void capture_ring_unlock(struct capture_ring *ring) __releases(&ring->lock)
+{
+	publish(ring);
+	spin_unlock(&ring->lock);
+}
+
+/**
+ * capture_ring_put() - give a block to another owner
+ * @ring: the ring, locked
+ * @block: the block, in no list
+ * @state: whose it is from now on
+ */
+void capture_ring_put(struct capture_ring *ring, struct capture_block *block, enum capture_state state)
 {
 	lockdep_assert_held(&ring->lock);
 	ring->count[block->state]--;
 	ring->count[state]++;
 	block->state = state;
-	if (state != CAPTURE_USER)
+	if (state < CAPTURE_USER)
 		list_add_tail(&block->node, &ring->list[state]);
 }
 
-static struct capture_block *ring_first(struct capture_ring *ring, enum capture_state state)
+/**
+ * capture_ring_first() - the oldest block of a state
+ * @ring: the ring, locked
+ * @state: the state
+ *
+ * Return: the block, still in its list, or NULL.
+ */
+struct capture_block *capture_ring_first(struct capture_ring *ring, enum capture_state state)
 {
 	lockdep_assert_held(&ring->lock);
 	return list_first_entry_or_null(&ring->list[state], struct capture_block, node);
 }
 
-/* Oldest block of a state, out of its list; the state itself changes when it is put somewhere. */
-static struct capture_block *ring_take(struct capture_ring *ring, enum capture_state state)
+static void ring_move(struct capture_ring *ring, struct capture_block *block, enum capture_state state)
 {
-	struct capture_block *block;
-
-	spin_lock(&ring->lock);
-	block = ring_first(ring, state);
-	if (block)
-		list_del_init(&block->node);
-	spin_unlock(&ring->lock);
-	return block;
+	list_del_init(&block->node);
+	capture_ring_put(ring, block, state);
 }
 
 /* From the CPU's hands to the device's. */
-static void ring_free_block(struct capture_ring *ring, struct capture_block *block)
+static bool for_device(struct capture_ring *ring, struct capture_block *block)
 {
-	capture_block_sync_for_device(ring->dev, block);
-	spin_lock(&ring->lock);
-	ring_put(ring, block, CAPTURE_FREE);
-	spin_unlock(&ring->lock);
-}
-
-/**
- * capture_ring_init() - make a ring without blocks
- * @ring: zeroed memory
- * @dev: the device whose DMA writes the blocks
- */
-void capture_ring_init(struct capture_ring *ring, struct device *dev)
-{
-	enum capture_state state;
-
-	ring->dev = dev;
-	spin_lock_init(&ring->lock);
-	init_waitqueue_head(&ring->wait);
-	for (state = 0; state < CAPTURE_STATES; state++)
-		INIT_LIST_HEAD(&ring->list[state]);
-}
-
-static void ring_free(void *data)
-{
-	struct capture_ring *ring = data;
-	u32 i;
-
-	for (i = 0; i < ring->nr_blocks; i++) {
-		/* a DMA that could not be stopped may still write: losing the memory is the lesser evil */
-		if (ring->blocks[i].state == CAPTURE_HARDWARE)
-			continue;
-		capture_block_free(ring->dev, &ring->blocks[i]);
+	if (block->unmapped) {
+		block->synced = false;
+		return !capture_block_map(ring->dev, block);
 	}
-	kvfree(ring->blocks);
-	ring->blocks = NULL;
+	/* user space may have written to a buffer of its own at any time; nobody can write to ours */
+	if (block->synced || block->user)
+		capture_block_for_device(ring->dev, block);
+	return true;
 }
 
 /**
- * capture_ring_alloc() - give the ring its blocks; they are freed when the device is unbound
- * @ring: ring without blocks
- * @block_bytes: size of a block, a multiple of the page size
- * @nr_blocks: number of blocks
- * @max_chunks: most chunks that the DMA can take for one block
- *
- * Return: 0, or -ENOMEM.
- */
-int capture_ring_alloc(struct capture_ring *ring, u32 block_bytes, u32 nr_blocks, unsigned int max_chunks)
-{
-	u32 i;
-	int ret;
-
-	ring->block_bytes = block_bytes;
-	ring->max_chunks = max_chunks;
-	ring->blocks = kvcalloc(nr_blocks, sizeof(*ring->blocks), GFP_KERNEL);
-	if (!ring->blocks)
-		return -ENOMEM;
-	ring->nr_blocks = nr_blocks;
-	for (i = 0; i < nr_blocks; i++) {
-		struct capture_block *block = &ring->blocks[i];
-
-		block->filled.index = i;
-		ret = capture_block_alloc(ring->dev, block, block_bytes, max_chunks);
-		if (ret) {
-			ring_free(ring);
-			return ret;
-		}
-		list_add_tail(&block->node, &ring->list[CAPTURE_FREE]);
-	}
-	ring->count[CAPTURE_FREE] = nr_blocks;
-	return devm_add_action_or_reset(ring->dev, ring_free, ring);
-}
-
-/**
- * capture_ring_set_running() - note that a capture begins or ends, and tell who waits
+ * capture_ring_free_block() - the block may be filled again
  * @ring: the ring
- * @running: whether a capture runs from now on
+ * @block: the block, in no list
  */
-void capture_ring_set_running(struct capture_ring *ring, bool running)
+void capture_ring_free_block(struct capture_ring *ring, struct capture_block *block)
 {
-	spin_lock(&ring->lock);
-	ring->running = running;
-	spin_unlock(&ring->lock);
+	bool usable;
+
+	if (block->state == CAPTURE_USER)
+		trace_capture_block_given_back(&block->filled);
+	usable = for_device(ring, block);
+	if (!usable)
+		dev_err(ring->dev, "block %u cannot be mapped for the DMA again and is out of use until the next SETUP\n",
+			block->filled.index);
+	capture_ring_lock(ring);
+	capture_ring_put(ring, block, usable ? CAPTURE_FREE : CAPTURE_NONE);
+	capture_ring_unlock(ring);
+}
+
+/**
+ * capture_ring_begin() - note that a capture begins, and when
+ * @ring: the ring, reset
+ * @limit: number of blocks to fill, 0: no limit
+ */
+void capture_ring_begin(struct capture_ring *ring, u64 limit)
+{
+	capture_ring_lock(ring);
+	ring->limit = limit;
+	ring->fed = 0;
+	ring->ending = false;
+	ring->running = true;
+	ring->state = CAPTURE_RING_STATE_RUNNING;
+	ring->status->start_monotonic_ns = ktime_get_ns();
+	ring->status->start_tai_ns = ktime_get_clocktai_ns();
+	trace_capture_state(ring->state, 0);
+	capture_ring_unlock(ring);
+}
+
+/**
+ * capture_ring_end() - note that a capture has ended, and tell who waits
+ * @ring: the ring
+ * @state: why, CAPTURE_RING_STATE_*; a reason that was noted before stays
+ */
+void capture_ring_end(struct capture_ring *ring, u32 state)
+{
+	capture_ring_lock(ring);
+	ring->running = false;
+	if (ring->state == CAPTURE_RING_STATE_RUNNING)
+		ring->state = state;
+	trace_capture_state(ring->state, ring->counters.blocks_filled);
+	capture_ring_unlock(ring);
 	wake_up_interruptible_all(&ring->wait);
+}
+
+void capture_ring_set_state(struct capture_ring *ring, u32 state)
+{
+	capture_ring_lock(ring);
+	ring->state = state;
+	capture_ring_unlock(ring);
 }
 
 /**
@@ -131,42 +159,62 @@ void capture_ring_set_running(struct capture_ring *ring, bool running)
  */
 void capture_ring_set_gone(struct capture_ring *ring)
 {
-	spin_lock(&ring->lock);
+	capture_ring_lock(ring);
 	ring->gone = true;
-	spin_unlock(&ring->lock);
+	ring->state = CAPTURE_RING_STATE_GONE;
+	capture_ring_unlock(ring);
 	wake_up_interruptible_all(&ring->wait);
 }
 
 /**
- * capture_ring_reset() - begin anew: blocks that nobody dequeued are FREE again, all counters are zero
+ * capture_ring_drop() - forget filled blocks
+ * @ring: the ring; no capture runs
+ */
+void capture_ring_drop(struct capture_ring *ring)
+{
+	struct capture_block *block;
+
+	for (;;) {
+		capture_ring_lock(ring);
+		block = capture_ring_first(ring, CAPTURE_DONE);
+		if (block)
+			list_del_init(&block->node);
+		capture_ring_unlock(ring);
+		if (!block)
+			break;
+		capture_ring_free_block(ring, block);
+	}
+}
+
+/**
+ * capture_ring_reset() - forget filled blocks and counters
  * @ring: the ring; no capture runs
  */
 void capture_ring_reset(struct capture_ring *ring)
 {
-	struct capture_block *block;
-
-	while ((block = ring_take(ring, CAPTURE_DONE)))
-		ring_free_block(ring, block);
-	spin_lock(&ring->lock);
+	capture_ring_drop(ring);
+	capture_ring_lock(ring);
 	memset(&ring->counters, 0, sizeof(ring->counters));
-	spin_unlock(&ring->lock);
+	ring->source_lost = 0;
+	ring->overwritten_bytes = 0;
+	ring->carry_bytes = 0;
+	ring->carry_gaps = 0;
+	capture_ring_unlock(ring);
 }
 
 /**
  * capture_ring_recover() - take back what the DMA has not filled
- * @ring: the ring; its DMA is known to be quiet
+ * @ring: the ring; the DMA is known to be quiet
  */
 void capture_ring_recover(struct capture_ring *ring)
 {
 	struct capture_block *block;
 
-	spin_lock(&ring->lock);
-	while ((block = ring_first(ring, CAPTURE_HARDWARE))) {
-		/* no sync: the CPU has not had it since it was FREE */
-		list_del_init(&block->node);
-		ring_put(ring, block, CAPTURE_FREE);
-	}
-	spin_unlock(&ring->lock);
+	capture_ring_lock(ring);
+	/* no sync: the CPU has not had it since it was FREE */
+	while ((block = capture_ring_first(ring, CAPTURE_HARDWARE)))
+		ring_move(ring, block, CAPTURE_FREE);
+	capture_ring_unlock(ring);
 }
 
 /**
@@ -180,49 +228,80 @@ void capture_ring_reclaim(struct capture_ring *ring)
 	capture_ring_reset(ring);
 	for (i = 0; i < ring->nr_blocks; i++)
 		if (ring->blocks[i].state == CAPTURE_USER)
-			ring_free_block(ring, &ring->blocks[i]);
+			capture_ring_free_block(ring, &ring->blocks[i]);
 }
 
-/**
- * capture_ring_renew() - give new memory to blocks whose pages somebody still reads
- * @ring: the ring; all its blocks are FREE and none is mapped
- *
- * A socket may retransmit from a page long after its owner has closed the device: the next owner must not write there.
- *
- * Return: 0, or -ENOMEM; a later call goes on from there.
- */
-int capture_ring_renew(struct capture_ring *ring)
+/* What an overwritten block held, and what it would have reported, is reported by the one behind it. */
+static void overwrite(struct capture_ring *ring, struct capture_block *block)
 {
-	u32 i;
-	int ret;
+	struct capture_ring_block *lost = &block->filled, *next;
+	struct capture_block *behind;
 
-	for (i = 0; i < ring->nr_blocks; i++) {
-		if (!capture_block_referenced(&ring->blocks[i]))
-			continue;
-		ret = capture_block_renew(ring->dev, &ring->blocks[i], ring->block_bytes, ring->max_chunks);
-		if (ret)
-			return ret;
+	behind = capture_ring_first(ring, CAPTURE_DONE);
+	trace_capture_block_overwritten(lost);
+	ring->counters.blocks_overwritten++;
+	ring->overwritten_bytes += lost->bytes;
+	if (!behind) {
+		ring->carry_bytes += lost->lost_bytes + lost->bytes;
+		ring->carry_gaps += max(lost->gaps, 1U);
+		return;
 	}
-	return 0;
+	next = &behind->filled;
+	next->lost_bytes += lost->lost_bytes + lost->bytes;
+	/* blocks that were overwritten in a row are one gap, together with those that they report */
+	next->gaps += max(lost->gaps, 1U);
+	next->flags |= CAPTURE_RING_BLOCK_GAP;
+}
+
+static bool may_overwrite(struct capture_ring *ring)
+{
+	return ring->overflow == CAPTURE_RING_OVERFLOW_OVERWRITE_OLDEST &&
+	       ring->count[CAPTURE_HARDWARE] < min(HARDWARE_RESERVE, ring->nr_blocks / 2);
+}
+
+static struct capture_block *next_to_fill(struct capture_ring *ring)
+{
+	struct capture_block *block = capture_ring_first(ring, CAPTURE_FREE);
+
+	if (!block && may_overwrite(ring))
+		block = capture_ring_first(ring, CAPTURE_DONE);
+	return block;
+}
+
+/* Return: false when there is no block, or no room for one. */
+static bool feed_one(struct capture_ring *ring)
+{
+	struct capture_block *block = next_to_fill(ring);
+	bool overwritten;
+
+	if (!block || !ring->dma->ops->queue(ring->dma, block))
+		return false;
+	overwritten = block->state == CAPTURE_DONE;
+	if (block->user)
+		block->user->written = true;
+	/* no sync of an overwritten one, for it was not the CPU's, or nobody wrote what the CPU has of it */
+	block->synced = false;
+	ring_move(ring, block, CAPTURE_HARDWARE);
+	if (overwritten)
+		overwrite(ring, block);
+	ring->fed++;
+	return true;
 }
 
 /**
- * capture_ring_feed() - give the DMA all FREE blocks for which it has room
+ * capture_ring_feed() - give the DMA all blocks for which it has room
  * @ring: the ring; does nothing while no capture runs
  */
 void capture_ring_feed(struct capture_ring *ring)
 {
-	struct capture_block *block;
-
-	spin_lock(&ring->lock);
-	while (ring->running) {
-		block = ring_first(ring, CAPTURE_FREE);
-		if (!block || !ring->dma->ops->queue(ring->dma, block))
+	capture_ring_lock(ring);
+	while (ring->running && !ring->ending && ring->dma->ops->push(ring->dma)) {
+		if (ring->limit && ring->fed == ring->limit)
 			break;
-		list_del_init(&block->node);
-		ring_put(ring, block, CAPTURE_HARDWARE);
+		if (!feed_one(ring))
+			break;
 	}
-	spin_unlock(&ring->lock);
+	capture_ring_unlock(ring);
 }
 
 /**
@@ -235,10 +314,39 @@ struct capture_block *capture_ring_oldest(struct capture_ring *ring)
 {
 	struct capture_block *block;
 
-	spin_lock(&ring->lock);
-	block = ring_first(ring, CAPTURE_HARDWARE);
-	spin_unlock(&ring->lock);
+	capture_ring_lock(ring);
+	block = capture_ring_first(ring, CAPTURE_HARDWARE);
+	capture_ring_unlock(ring);
 	return block;
+}
+
+/* With a gap: all that was lost and not reported. Locked. */
+static void report_loss(struct capture_ring *ring, struct capture_ring_block *filled, u32 gaps, u64 lost_total)
+{
+	filled->lost_bytes = ring->carry_bytes;
+	filled->gaps = ring->carry_gaps;
+	ring->carry_bytes = 0;
+	ring->carry_gaps = 0;
+	if (filled->flags & CAPTURE_RING_BLOCK_GAP) {
+		filled->lost_bytes += lost_total - ring->source_lost;
+		filled->gaps += gaps;
+		ring->source_lost = lost_total;
+		ring->counters.gaps++;
+	}
+	if (filled->gaps)
+		filled->flags |= CAPTURE_RING_BLOCK_GAP;
+}
+
+/* Whether this was the last block; locked. */
+static bool is_last(struct capture_ring *ring, u32 flags)
+{
+	if (ring->limit && ring->counters.blocks_filled == ring->limit)
+		ring->state = CAPTURE_RING_STATE_COMPLETE;
+	else if (ring->overflow == CAPTURE_RING_OVERFLOW_STOP && (flags & CAPTURE_RING_BLOCK_GAP))
+		ring->state = CAPTURE_RING_STATE_OVERFLOW;
+	else
+		return false;
+	return true;
 }
 
 /**
@@ -246,153 +354,37 @@ struct capture_block *capture_ring_oldest(struct capture_ring *ring)
  * @ring: the ring
  * @bytes: number of bytes written
  * @flags: CAPTURE_RING_BLOCK_*
+ * @gaps: number of gaps in it, as far as the hardware tells them apart
  * @lost_total: bytes that the source has lost since the start of the capture
  *
- * The provider calls it, in process context, one call at a time.
+ * The provider calls it, in process context, one call at a time. Behind the last block of a capture @ending is set:
+ * what the DMA still fills is not delivered.
  */
-void capture_ring_complete(struct capture_ring *ring, u32 bytes, u32 flags, u64 lost_total)
-{
-	struct capture_ring_statistics *counters = &ring->counters;
-	struct capture_block *block = ring_take(ring, CAPTURE_HARDWARE);
-	struct capture_ring_block *filled;
-
-	if (WARN_ON_ONCE(!block))
-		return;
-	filled = &block->filled;
-	filled->time_ns = ktime_get_ns();
-	filled->bytes = bytes;
-	filled->flags = flags;
-	capture_block_sync_for_cpu(ring->dev, block);
-
-	spin_lock(&ring->lock);
-	filled->sequence = counters->blocks_filled++;
-	filled->lost_bytes = 0;
-	counters->bytes_filled += bytes;
-	if (flags & CAPTURE_RING_BLOCK_ERROR)
-		counters->errors++;
-	if (flags & CAPTURE_RING_BLOCK_GAP) {
-		/* here bytes_lost is what blocks have reported so far */
-		filled->lost_bytes = lost_total - counters->bytes_lost;
-		counters->bytes_lost = lost_total;
-		counters->gaps++;
-	}
-	ring_put(ring, block, CAPTURE_DONE);
-	spin_unlock(&ring->lock);
-	wake_up_interruptible(&ring->wait);
-}
-
-/**
- * capture_ring_readable() - whether a dequeue would return blocks
- * @ring: the ring
- */
-bool capture_ring_readable(struct capture_ring *ring)
-{
-	bool readable;
-
-	spin_lock(&ring->lock);
-	readable = !list_empty(&ring->list[CAPTURE_DONE]);
-	spin_unlock(&ring->lock);
-	return readable;
-}
-
-/**
- * capture_ring_dequeue() - hand filled blocks to user space, oldest first
- * @ring: the ring
- * @batch: where they are described
- * @most: most blocks to hand over
- *
- * Return: number of blocks, 0 also when the device is gone.
- */
-u32 capture_ring_dequeue(struct capture_ring *ring, struct capture_ring_batch *batch, u32 most)
+void capture_ring_complete(struct capture_ring *ring, u32 bytes, u32 flags, u32 gaps, u64 lost_total)
 {
 	struct capture_block *block;
-	u32 count = 0;
+	struct capture_ring_block *filled;
 
-	spin_lock(&ring->lock);
-	while (!ring->gone && count < most) {
-		block = ring_first(ring, CAPTURE_DONE);
-		if (!block)
-			break;
-		list_del_init(&block->node);
-		ring_put(ring, block, CAPTURE_USER);
-		batch->block[count++] = block->filled;
+	capture_ring_lock(ring);
+	block = capture_ring_first(ring, CAPTURE_HARDWARE);
+	if (WARN_ON_ONCE(!block) || ring->ending) {
+		if (block)
+			ring_move(ring, block, CAPTURE_FREE);
+		capture_ring_unlock(ring);
+		return;
 	}
-	spin_unlock(&ring->lock);
-	batch->count = count;
-	return count;
-}
-
-/**
- * capture_ring_requeue() - undo a dequeue that user space could not be told of
- * @ring: the ring
- * @batch: what capture_ring_dequeue() made
- */
-void capture_ring_requeue(struct capture_ring *ring, const struct capture_ring_batch *batch)
-{
-	u32 i = batch->count;
-
-	spin_lock(&ring->lock);
-	while (!ring->gone && i--) {
-		struct capture_block *block = &ring->blocks[batch->block[i].index];
-
-		if (block->state != CAPTURE_USER)
-			continue;
-		ring_put(ring, block, CAPTURE_DONE);
-		list_move(&block->node, &ring->list[CAPTURE_DONE]);
-	}
-	spin_unlock(&ring->lock);
-}
-
-static bool batch_is_owned(struct capture_ring *ring, const struct capture_ring_batch *batch)
-{
-	u32 i, other, index;
-
-	for (i = 0; i < batch->count; i++) {
-		index = batch->block[i].index;
-		if (index >= ring->nr_blocks || ring->blocks[index].state != CAPTURE_USER)
-			return false;
-		for (other = 0; other < i; other++)
-			if (batch->block[other].index == index)
-				return false;
-	}
-	return true;
-}
-
-/**
- * capture_ring_enqueue() - take blocks back from user space and feed the DMA
- * @ring: the ring; the caller sees to it that there is one enqueue at a time
- * @batch: the blocks; only their index is read
- *
- * Return: 0, or -EINVAL when one of them does not exist, is not user space's, or is named twice; none has changed then.
- */
-int capture_ring_enqueue(struct capture_ring *ring, const struct capture_ring_batch *batch)
-{
-	bool owned;
-	u32 i;
-
-	spin_lock(&ring->lock);
-	owned = batch_is_owned(ring, batch);
-	spin_unlock(&ring->lock);
-	if (!owned)
-		return -EINVAL;
-	for (i = 0; i < batch->count; i++)
-		ring_free_block(ring, &ring->blocks[batch->block[i].index]);
-	capture_ring_feed(ring);
-	return 0;
-}
-
-/**
- * capture_ring_statistics() - the counters, and how many blocks are in which state
- * @ring: the ring
- * @statistics: filled in; bytes_lost is what blocks have reported so far
- */
-void capture_ring_statistics(struct capture_ring *ring, struct capture_ring_statistics *statistics)
-{
-	spin_lock(&ring->lock);
-	*statistics = ring->counters;
-	statistics->blocks_free = ring->count[CAPTURE_FREE];
-	statistics->blocks_hardware = ring->count[CAPTURE_HARDWARE];
-	statistics->blocks_done = ring->count[CAPTURE_DONE];
-	statistics->blocks_user = ring->count[CAPTURE_USER];
-	spin_unlock(&ring->lock);
+	filled = &block->filled;
+	filled->time_ns = ring->flags & CAPTURE_RING_SETUP_TAI ? ktime_get_clocktai_ns() : ktime_get_ns();
+	filled->bytes = bytes;
+	filled->flags = flags;
+	filled->sequence = ring->counters.blocks_filled++;
+	ring->counters.bytes_filled += bytes;
+	if (flags & CAPTURE_RING_BLOCK_ERROR)
+		ring->counters.errors++;
+	report_loss(ring, filled, gaps, lost_total);
+	trace_capture_block_filled(filled);
+	ring_move(ring, block, CAPTURE_DONE);
+	ring->ending = is_last(ring, flags);
+	capture_ring_unlock(ring);
+	wake_up_interruptible(&ring->wait);
 }

@@ -4,7 +4,9 @@
 #include <linux/iopoll.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
+#include <linux/seq_file.h>
 
+#include "debug.h"
 #include "source.h"
 
 #define SYSID_ID		0x00
@@ -12,11 +14,13 @@
 #define SOURCE_CONTROL		0x00
 #define   CONTROL_RUN		BIT(0)
 #define   CONTROL_CLEAR		BIT(1)	/* clears itself; RUN must be 0 */
+#define SOURCE_STATUS		0x04
 #define SOURCE_PATTERN		0x08
 #define SOURCE_RATE		0x0c	/* bytes a second; 0: no limit */
 #define SOURCE_FIFO_BYTES	0x10
-#define SOURCE_LOST_LOW		0x18
-#define SOURCE_LOST_HIGH	0x1c
+#define SOURCE_FIFO_LEVEL	0x14
+#define SOURCE_LOST		0x18	/* 64 bits: reading the low word latches the high one */
+#define SOURCE_PRODUCED		0x20	/* likewise */
 
 #define CLEAR_TIMEOUT_US	10000
 
@@ -104,19 +108,42 @@ void capture_source_run(struct capture_source *source, bool run)
 	writel(run ? CONTROL_RUN : 0, source->registers + SOURCE_CONTROL);
 }
 
+static u64 read_pair(struct capture_source *source, unsigned int offset)
+{
+	u64 value;
+
+	spin_lock(&source->latch);
+	value = readl(source->registers + offset);
+	value |= (u64)readl(source->registers + offset + 4) << 32;
+	spin_unlock(&source->latch);
+	return value;
+}
+
 /**
  * capture_source_lost() - bytes that the source has dropped since it was prepared
  * @source: the source
  */
 u64 capture_source_lost(struct capture_source *source)
 {
-	u64 lost;
+	return read_pair(source, SOURCE_LOST);
+}
 
-	spin_lock(&source->latch);
-	lost = readl(source->registers + SOURCE_LOST_LOW);
-	lost |= (u64)readl(source->registers + SOURCE_LOST_HIGH) << 32;
-	spin_unlock(&source->latch);
-	return lost;
+/**
+ * capture_source_produced() - bytes that the source has produced since it was prepared, dropped ones included
+ * @source: the source
+ */
+u64 capture_source_produced(struct capture_source *source)
+{
+	return read_pair(source, SOURCE_PRODUCED);
+}
+
+/**
+ * capture_source_level() - bytes in the source's FIFO
+ * @source: the source
+ */
+u32 capture_source_level(struct capture_source *source)
+{
+	return readl(source->registers + SOURCE_FIFO_LEVEL);
 }
 
 /**
@@ -126,4 +153,26 @@ u64 capture_source_lost(struct capture_source *source)
 u32 capture_source_fifo_bytes(struct capture_source *source)
 {
 	return readl(source->registers + SOURCE_FIFO_BYTES);
+}
+
+static const struct capture_register source_registers[] = {
+	{ "control", SOURCE_CONTROL },
+	{ "status", SOURCE_STATUS },
+	{ "pattern", SOURCE_PATTERN },
+	{ "rate", SOURCE_RATE },
+	{ "fifo_bytes", SOURCE_FIFO_BYTES },
+	{ "fifo_level", SOURCE_FIFO_LEVEL },
+	{}
+};
+
+/**
+ * capture_source_show() - the source's registers, for people
+ * @source: the source
+ * @file: where to
+ */
+void capture_source_show(struct capture_source *source, struct seq_file *file)
+{
+	capture_show_registers(file, "source", source->registers, source_registers);
+	seq_printf(file, "source\t%#04x\tlost\t%llu\n", SOURCE_LOST, capture_source_lost(source));
+	seq_printf(file, "source\t%#04x\tproduced\t%llu\n", SOURCE_PRODUCED, capture_source_produced(source));
 }

@@ -9,6 +9,7 @@
 #include "uapi/capture_ring.h"
 
 struct platform_device;
+struct seq_file;
 
 /**
  * struct capture_source - the source's registers
@@ -27,6 +28,9 @@ bool capture_source_accepts(const struct capture_ring_start *start);
 int capture_source_prepare(struct capture_source *source, const struct capture_ring_start *start);
 void capture_source_run(struct capture_source *source, bool run);
 u64 capture_source_lost(struct capture_source *source);
+u64 capture_source_produced(struct capture_source *source);
+u32 capture_source_level(struct capture_source *source);
 u32 capture_source_fifo_bytes(struct capture_source *source);
+void capture_source_show(struct capture_source *source, struct seq_file *file);
 
 #endif /* CAPTURE_SOURCE_H */
