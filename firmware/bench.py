@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Benchmark: what a person waits for, in seconds, measured here and now; `./inv bench [--only NAME]`.
+"""Benchmark, measured here and now: what a person waits for, and what a capture costs; `./inv bench [--only NAME]`.
 
-Each figure is measured by doing the thing, once, and goes to `build/reports/bench.json`: name -> value, unit, how it
-was measured. Figures that were measured before and not now stay. These machines differ: compare by ratio, in one run.
+Each figure is measured by doing the thing and goes to `build/reports/bench.json`: name -> value, unit, how it was
+measured. Figures that were measured before and not now stay. Seconds are measured once, and machines differ: compare by
+ratio, in one run. firmware/bench_cost.py has the figures that are no seconds; those that take long must be named.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware import hot, paths, recipe
+from firmware import bench_cost, hot, paths, recipe
+from firmware.bench_cost import Figure, Group
 from firmware.choice import Choice
 from firmware.errors import ToolError, UserError
 from firmware.reach import fresh_emulator, reach
@@ -96,21 +98,34 @@ def fast_checks_s(_choice: Choice) -> float:
     return _timed([sys.executable, "-m", "pytest", "-q", "-m", "unit or golden"])
 
 
-FIGURES: dict[str, Callable[[Choice], float]] = {
-    function.__name__: function
-    for function in (noop_build_s, fast_checks_s, boot_to_ssh_s, hot_service_s, hot_driver_s, cold_build_s)
-}
+def _seconds(function: Callable[[Choice], float]) -> Group:
+    """A group of one figure, in seconds, explained by the function's docstring."""
+    name, how = function.__name__, (function.__doc__ or "").strip()
+    return Group({name: Figure("s", how)}, lambda choice: {name: function(choice)})
+
+
+WAITING = (noop_build_s, fast_checks_s, boot_to_ssh_s, hot_service_s, hot_driver_s, cold_build_s)
+GROUPS = (*map(_seconds, WAITING), *bench_cost.GROUPS)
+
+
+def chosen(only: str | None) -> list[Group]:
+    """The groups to measure. Raises UserError: no figure `only`."""
+    if only is None:
+        return [group for group in GROUPS if not group.long]
+    if found := [group for group in GROUPS if only in group.figures]:
+        return found
+    names = ", ".join(name for group in GROUPS for name in group.figures)
+    raise UserError(f"--only: no figure {only!r} (valid: {names})")
 
 
 def run(choice: Choice, only: str | None = None) -> None:
-    """Measure all figures, or the one named `only`, print and record them. Raises UserError: no such figure."""
-    if only and only not in FIGURES:
-        raise UserError(f"--only: no figure {only!r} (valid: {', '.join(FIGURES)})")
+    """Measure all figures but the long ones, or the group of the one named `only`; print and record them."""
+    groups = chosen(only)
     known = json.loads(REPORT.read_text()) if REPORT.exists() else {}
-    for name in [only] if only else list(FIGURES):
-        value = round(FIGURES[name](choice), 2)
-        how = (FIGURES[name].__doc__ or "").strip()
-        known[name] = {"value": value, "unit": "s", "how": how}
-        print(f"{name:16} {value:8.2f} s   {how}", flush=True)
+    for group in groups:
+        for name, value in group.measure(choice).items():
+            figure = group.figures[name]
+            known[name] = {"value": round(value, 2), "unit": figure.unit, "how": figure.how}
+            print(f"{name:28} {value:14.2f} {figure.unit:18} {figure.how}", flush=True)
         REPORT.parent.mkdir(parents=True, exist_ok=True)
         REPORT.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""The driver under the kernel's checkers: KASAN, UBSAN, lockdep, DMA-API, DEBUG_VM, kmemleak, RCU, page poisoning.
+
+One board with the debug kernel (firmware/debug_board.py) for all tests, in the order in which they stand here. Each one
+ends with `quiet`: no report since boot, nothing pinned. The last tests make mistakes on purpose, so that it is known
+that the checkers would have spoken. Slow tier: the kernel is compiled first (half an hour), the tests take as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from firmware import board as boards
+from firmware import cost, debug_board, driver, fuzz, kernel, kernel_reports, program
+from firmware.emulator import Emulator
+from firmware.ssh import Target
+from tests.emulated import kernel_module
+from tests.emulated.test_mapping_controls import HOST_FROM_BOARD, Receiver
+
+pytestmark = [pytest.mark.emulated, pytest.mark.slow]
+
+BOARD = boards.load(boards.DEFAULT_BOARD)
+DEVICE = "ff200000.capture"
+MODULE = "/run/capture-ring.ko"
+WAYS = (cost.READ_SEND, cost.COPY_SEND, cost.MMAP_SEND, cost.ZEROCOPY, cost.FORWARD, cost.TAKE, cost.BARE)
+FUZZ_CALLS, FUZZ_SEEDS = 100_000, range(1, 11)  # together a million
+LEAK_KIB = 4096
+BLOCKS = 40
+SECONDS = 900.0
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Target]]:
+    """The board, nobody on its capture device, what leaked at boot forgotten."""
+    with debug_board.booted(BOARD, tmp_path_factory.mktemp("debug")) as (machine, target):
+        target.output(["systemctl", "stop", fuzz.SERVICE], sudo=True, timeout=SECONDS)
+        kernel_reports.forget_leaks(target)
+        yield machine, target
+
+
+@pytest.fixture
+def target(checked: tuple[Emulator, Target]) -> Target:
+    return checked[1]
+
+
+def quiet(target: Target) -> None:
+    """No checker has spoken, and nothing is pinned."""
+    assert kernel_reports.reports(kernel_reports.log(target)) == []
+    assert kernel_reports.taint(target) == []
+    assert kernel_reports.pins(target) == 0
+    assert not kernel_reports.lockdep_is_off(target)
+
+
+def run(target: Target, name: str, *arguments: str, include: Path | None = None) -> str:
+    """What a program of tests/emulated/programs prints."""
+    folders = [program.UAPI, *([include] if include else [])]
+    path = program.install(target, program.build(program.PROGRAMS / f"{name}.c", *folders))
+    return target.output([path, *arguments], sudo=True, timeout=SECONDS)
+
+
+def load(target: Target) -> None:
+    """Load the driver; its device, bound again, is there when insmod returns."""
+    module = driver.build(kernel.build(BOARD, debug_board.FLAVOUR)) / driver.MODULE
+    target.put(module.read_bytes(), MODULE, sudo=True)
+    target.output(["insmod", MODULE], sudo=True)
+    target.output(["udevadm", "settle"], sudo=True, timeout=SECONDS)
+
+
+def test_boot_is_quiet_and_the_checkers_are_on(target: Target) -> None:
+    quiet(target)
+    assert target.get("/sys/kernel/debug/dma-api/disabled", sudo=True).strip() == "N"
+    assert "page_poison=1" in target.get("/proc/cmdline")
+    assert kernel_reports.dma_mappings(target, DEVICE) != []
+
+
+def test_every_way_out_of_the_ring(target: Target) -> None:
+    captured = np.arange(BLOCKS * cost.MIB // 4, dtype=np.uint32).tobytes()
+    for way in WAYS:
+        with Receiver(greeting=b"!").running() as receiver:
+            said = run(target, "cost", way.name, str(BLOCKS), str(way.block_bytes), HOST_FROM_BOARD, str(receiver.port))
+        assert said.startswith(f"blocks={BLOCKS} "), way
+        assert "copied=0" in said, way
+        assert b"".join(receiver.received) in (b"", captured), way
+    quiet(target)
+
+
+def test_mapping_controls(target: Target) -> None:
+    """O_DIRECT, vmsplice, pins; and the coherent mapping, where they fail."""
+    module = kernel_module.build("mapping-controls", kernel.build(BOARD, debug_board.FLAVOUR))
+    with Receiver().running() as receiver, kernel_module.loaded(target, module):
+        include = kernel_module.MODULES / "mapping-controls"
+        table = run(target, "mappings", HOST_FROM_BOARD, str(receiver.port), "/data/mappings", include=include)
+    (ours,) = (line for line in table.splitlines() if line.startswith("capture-ring "))
+    assert ours.count("=ok") == 6
+    quiet(target)
+
+
+def test_device_is_unbound_with_all_in_use_and_bound_again(target: Target) -> None:
+    for _ in range(5):
+        assert run(target, "unplug", DEVICE) == "ok\n"
+    quiet(target)
+
+
+def test_each_allocation_and_copy_may_fail(target: Target) -> None:
+    script = (
+        "cd /sys/kernel/debug && echo N > failslab/ignore-gfp-wait && echo N > fail_page_alloc/ignore-gfp-wait &&"
+        " echo 0 > fail_page_alloc/min-order &&"
+        " for way in failslab fail_page_alloc fail_usercopy; do echo 0 > $way/verbose; done"
+    )
+    target.output(["sh", "-c", script], sudo=True)
+    rows = [line.split() for line in run(target, "fail_nth").splitlines()]
+    injected = {name: int(cell.removeprefix("injected=")) for name, cell, _ in rows}
+    assert all(injected[name] for name in ("SETUP", "mmap", "START", "DEQUEUE", "ENQUEUE", "read", "REGISTER"))
+    quiet(target)
+
+
+def test_a_million_random_calls(target: Target) -> None:
+    fuzz.run(target, 0, 2000, timeout=SECONDS)  # what is allocated once is there
+    before = kernel_reports.unaccounted_kib(target)
+    for seed in FUZZ_SEEDS:
+        found = fuzz.run(target, seed, FUZZ_CALLS, threads=1 + seed % 4, timeout=2 * SECONDS)
+        print(f"seed {seed}: {found.counts}")
+        assert (found.calls, found.wrong, found.said) == (FUZZ_CALLS, 0, "")
+        quiet(target)
+    assert kernel_reports.unaccounted_kib(target) - before < LEAK_KIB
+
+
+def test_nothing_leaked(target: Target) -> None:
+    assert kernel_reports.leaks(target) == ""
+
+
+def test_module_goes_only_when_nobody_needs_it_and_leaves_nothing_mapped(target: Target) -> None:
+    script = (
+        "import os, subprocess; os.open('/dev/capture0', os.O_RDWR);"
+        "print(subprocess.run(['rmmod', 'capture-ring'], capture_output=True, text=True).stderr)"
+    )
+    assert "in use" in target.output(["python3", "-c", script], sudo=True)
+    before = kernel_reports.unaccounted_kib(target)
+    target.output(["rmmod", "capture-ring"], sudo=True, timeout=SECONDS)
+    assert kernel_reports.dma_mappings(target, DEVICE) == []
+    freed = before - kernel_reports.unaccounted_kib(target)
+    assert abs(freed - BOARD.ring.blocks * BOARD.ring.block_bytes // 1024) < LEAK_KIB
+    for _ in range(5):
+        load(target)
+        target.output(["rmmod", "capture-ring"], sudo=True, timeout=SECONDS)
+    load(target)
+    quiet(target)
+    assert kernel_reports.leaks(target) == ""
+
+
+@pytest.mark.parametrize(
+    ("mistake", "report"),
+    [
+        ("use_after_free", "KASAN: slab-use-after-free in use_after_free"),
+        ("dma", "failed to check map error"),
+        ("sleep", "scheduling while atomic|sleeping function called"),
+        ("deadlock", "possible circular locking dependency"),
+    ],
+)
+def test_mistake_is_reported(target: Target, mistake: str, report: str) -> None:
+    """The checkers do speak: each mistake of modules/misuse gives its report."""
+    make_mistake(target, mistake)
+    found = "\n".join(kernel_reports.reports(kernel_reports.log(target)))
+    assert any(words in found for words in report.split("|"))
+
+
+def test_lost_memory_is_reported(target: Target) -> None:
+    make_mistake(target, "leak")
+    assert "misuse" in kernel_reports.leaks(target)
+
+
+def make_mistake(target: Target, mistake: str) -> None:
+    """Make a mistake in the kernel, and only that; its module does not stay."""
+    target.output(["dmesg", "--clear"], sudo=True)
+    module = kernel_module.build("misuse", kernel.build(BOARD, debug_board.FLAVOUR))
+    target.put(module.read_bytes(), "/run/misuse.ko", sudo=True)
+    assert "No such device" in target.run(["insmod", "/run/misuse.ko", f"mistake={mistake}"], sudo=True).stderr
