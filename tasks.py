@@ -81,7 +81,15 @@ def build(_context: Context, board: str | None = None, engine: str | None = None
     print(engines.build(choice.board, choice.engine, update=update).summary())
 
 
-@task(help=WHERE | {"stop": "power the emulated board off", "fresh": "start over with a card made from the image"})
+@task(
+    help=WHERE
+    | {
+        "stop": "power the emulated board off",
+        "fresh": "start over with a card made from the image",
+        "headless": "start it, wait until it answers, say how it is reached, and leave",
+        "snapshot": "leave the card untouched: what is written is forgotten at power-off",
+    }
+)
 @guarded
 def emulate(
     _context: Context,
@@ -89,11 +97,14 @@ def emulate(
     engine: str | None = None,
     stop: bool = False,
     fresh: bool = False,
+    headless: bool = False,
+    snapshot: bool = False,
 ) -> None:
     """Console of the emulated board; starts it when it is off. Ctrl-] leaves, the board runs on."""
     from firmware import reach
 
-    reach.console(CHOICE.update(board, engine), stop=stop, fresh=fresh)
+    how = reach.Wanted(stop=stop, fresh=fresh, headless=headless, snapshot=snapshot)
+    reach.console(CHOICE.update(board, engine), how)
 
 
 @task(
@@ -155,6 +166,17 @@ def ssh(_context: Context, board: str | None = None, engine: str | None = None, 
     from firmware import reach
 
     reach.shell(CHOICE.update(board, engine, host))
+
+
+@task(help=WHERE | HOST | {"port": "of this computer's loopback; 0: a free one"})
+@guarded
+def dashboard(
+    _context: Context, board: str | None = None, engine: str | None = None, host: str | None = None, port: int = 7701
+) -> None:
+    """Show the board's status page in a browser here, through SSH, until Ctrl-C."""
+    from firmware import dashboard, reach
+
+    dashboard.run(reach.reach(CHOICE.update(board, engine, host)).target, port)
 
 
 @task(help={"cache": "also delete the user's cache of stages and sources"})

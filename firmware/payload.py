@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware import accounts, render, tool, units
+from firmware import accounts, bytecode, render, tool, units
 from firmware.board import Board
 from firmware.errors import UserError
 from firmware.recipe import Recipe
@@ -97,6 +97,14 @@ def add_recipe(tree: Tree, board: Board, recipe: Recipe, recipes: list[Recipe]) 
         tree.file(rendered.to, render.text(rendered.template, board, recipes=recipes), int(rendered.mode, 8))
 
 
+def python_files(tree: Tree, recipes: Iterable[Recipe]) -> list[str]:
+    """Modules that the recipes install, sorted."""
+    places = [item.to for recipe in recipes for item in recipe.files]
+    places += [item.to for recipe in recipes for item in recipe.rendered]
+    found = [path for place in places for path in (place, *tree.below(place)) if path.endswith(".py")]
+    return sorted(path for path in set(found) if path in tree)
+
+
 def release_json(board: Board, version: str, engine: str, kernel_release: str) -> str:
     """`/usr/share/cyclone-capture/release.json`: what the slot is."""
     facts = {
@@ -122,6 +130,7 @@ def install(tree: Tree, board: Board, recipes: list[Recipe], parts: Parts, versi
     tree.file("/etc/rauc/keyring.pem", parts.keyring)
     for recipe in recipes:
         add_recipe(tree, board, recipe, recipes)
+    bytecode.add(tree, python_files(tree, recipes), scratch / "python")
     accounts.install(tree, [user for recipe in recipes for user in recipe.users])
     for unit in wanted_units(recipes):
         units.enable(tree, unit)

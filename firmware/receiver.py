@@ -4,7 +4,7 @@
     python -m firmware.receiver --host board-7 --port 7700 --pattern counter
 
 It connects and waits; the capture is started over the control socket (`capturectl start`). It ends with the capture's
-end record. Payloads are received into one buffer that is used again, framing as docs/wire.md, patterns as
+end record. Payloads are received into one buffer that is used again, framing as docs/stream-format.md, patterns as
 `firmware.pattern`. A stream that is no stream, or that ends in the middle of a record, is a TargetError; what was lost
 or damaged on the way is no error but part of the `Reception`, for the caller to judge.
 """
@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from firmware import pattern as patterns
-from firmware import wire
-from firmware.errors import FirmwareError, TargetError, UserError
+from . import pattern as patterns
+from . import wire
+from .errors import FirmwareError, TargetError, UserError
 
 TIMEOUT_SECONDS = 120.0
 _LINE_SECONDS = 0.5
@@ -38,15 +38,17 @@ class Reception:
     lost_bytes: int  # that the board reported
     missing_bytes: int  # that the counter pattern shows to be missing
     corrupt: int  # words that no loss explains
-    sequence_breaks: int  # records that are not the one behind the previous
+    sequence_breaks: int  # records that are not the one behind the previous, and no gap says why
     ended: bool  # the end record came, and its totals are ours
     seconds: float
     arrivals: tuple[float, ...]
+    skipped_blocks: int = 0  # that the board could not give to this reader: it was too slow; `lost_bytes` has them
 
     @property
     def whole(self) -> bool:
         """Whether everything that was sampled from the start of the capture arrived undamaged."""
         damage = self.corrupt + self.sequence_breaks + self.errors + self.gaps + self.lost_bytes + self.missing_bytes
+        damage += self.skipped_blocks
         return self.ended and self.first_sequence == 0 and damage == 0
 
     def __str__(self) -> str:
@@ -55,7 +57,9 @@ class Reception:
         return (
             f"{self.bytes} bytes in {self.blocks} blocks, {self.seconds:.1f} s, {speed:.1f} MB/s; "
             f"gaps {self.gaps}, lost {self.lost_bytes} (seen missing {self.missing_bytes}), corrupt {self.corrupt}, "
-            f"sequence breaks {self.sequence_breaks}, errors {self.errors}" + ("" if self.ended else "; NO end record")
+            f"sequence breaks {self.sequence_breaks}, errors {self.errors}"
+            + (f", blocks skipped {self.skipped_blocks}" if self.skipped_blocks else "")
+            + ("" if self.ended else "; NO end record")
         )
 
 
@@ -71,7 +75,7 @@ class Receiver:
         self._header = bytearray(wire.HEADER_BYTES)
         self._payload = bytearray()
         self._arrivals: list[float] = []
-        self._bytes = self._gaps = self._errors = self._lost = self._breaks = 0
+        self._bytes = self._gaps = self._errors = self._lost = self._breaks = self._skipped = 0
         self._first: wire.Header | None = None
         self._previous: wire.Header | None = None
         try:
@@ -87,8 +91,15 @@ class Receiver:
         """Close the connection."""
         self._socket.close()
 
-    def run(self, progress: Callable[[int, float], None] | None = None) -> Reception:
-        """Receive until the end record; `progress` is told bytes and seconds after each record."""
+    def run(
+        self,
+        progress: Callable[[int, float], None] | None = None,
+        take: Callable[[wire.Header, memoryview], None] | None = None,
+    ) -> Reception:
+        """Receive until the end record; `progress` is told bytes and seconds after each record, `take` is given it.
+
+        What `take` is given is overwritten by the next record.
+        """
         started = 0.0
         while (header := self._next_header()) is not None:
             payload = self._next_payload(header.payload_bytes)
@@ -99,9 +110,14 @@ class Receiver:
                 return self._result(now - started if started else 0.0, self._ends_as_said(header))
             self._arrivals.append(now - started)
             self._account(header, payload)
+            if take is not None:
+                take(header, payload)
             if progress is not None:
                 progress(self._bytes, now - started)
-        return self._result(self._arrivals[-1] if self._arrivals else 0.0, False)
+        if not self._arrivals:
+            said = "closed the connection before the first record"
+            raise TargetError(self._name, f"{said} (valid: a computer that is let in: capturectl allow)")
+        return self._result(self._arrivals[-1], False)
 
     def _next_header(self) -> wire.Header | None:
         if not self._fill(memoryview(self._header), may_end=True):
@@ -142,8 +158,13 @@ class Receiver:
         previous = self._previous
         if previous is None:
             self._first = header
-        elif (header.capture, header.sequence) != (previous.capture, previous.sequence + 1):
+        elif header.capture != previous.capture or header.sequence <= previous.sequence:
             self._breaks += 1
+        elif header.sequence > previous.sequence + 1:
+            if header.flags & wire.FLAG_GAP:
+                self._skipped += header.sequence - previous.sequence - 1
+            else:
+                self._breaks += 1
         self._previous = header
         gap = bool(header.flags & wire.FLAG_GAP)
         self._gaps += gap
@@ -160,7 +181,11 @@ class Receiver:
             return end.sequence == 0
         if self._first.sequence:
             return True
-        return (end.sequence, end.lost_bytes, end.capture) == (len(self._arrivals), self._lost, self._first.capture)
+        if end.flags & wire.FLAG_GAP:  # the last blocks were skipped: only the end record tells of them
+            self._skipped += end.sequence - len(self._arrivals) - self._skipped
+            self._lost = max(self._lost, end.lost_bytes)
+        seen = (len(self._arrivals) + self._skipped, self._lost, self._first.capture)
+        return (end.sequence, end.lost_bytes, end.capture) == seen
 
     def _result(self, seconds: float, ended: bool) -> Reception:
         return Reception(
@@ -176,6 +201,7 @@ class Receiver:
             ended=ended,
             seconds=seconds,
             arrivals=tuple(self._arrivals),
+            skipped_blocks=self._skipped,
         )
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 
+from firmware import admission, hot, manifest, receiver, recipe
 from firmware import deploy as upgrade
-from firmware import hot, manifest, receiver, recipe
 from firmware.choice import Choice
 from firmware.deploy import Offer, Outcome
 from firmware.errors import TargetError
@@ -47,6 +47,7 @@ def accept(found: Reach) -> None:
         command = ["capturectl", "start", "--pattern", "counter", "--rate", "0", "--bytes", str(QUICK_BYTES)]
         found.target.output(command, sudo=True)
 
+    admission.admit(found.target)
     seen = receiver.receive(*found.stream, pattern="counter", connected=start)
     status = json.loads(found.target.output(["capturectl", "status", "--json"], sudo=True))
     print(f"  {seen}; copied: {status['copied']}")

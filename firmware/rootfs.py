@@ -20,7 +20,7 @@ from firmware.payload import Parts
 from firmware.stage import Stage
 
 MARGIN_BYTES = 8 << 20
-CODE = ("accounts", "ext4", "payload", "rootfs", "tree", "units")
+CODE = ("accounts", "bytecode", "ext4", "payload", "rootfs", "tree", "units")
 
 
 def product_version() -> str:

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from firmware import admission
 from tests.acceptance.under_test import UnderTest
 
 pytestmark = pytest.mark.acceptance
@@ -49,6 +50,7 @@ def test_overload_is_counted_and_damages_nothing(unit: UnderTest) -> None:
 
 def test_service_survives_a_dropped_client(unit: UnderTest) -> None:
     identity = unit.output("systemctl", "show", "-P", "MainPID", "captured")
+    admission.admit(unit.target)
     with socket.create_connection(unit.stream, timeout=30) as client:
         unit.wait_for_clients(1)
         unit.control("start", pattern="counter", rate=0, bytes=512 * MIB)

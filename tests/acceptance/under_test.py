@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from firmware import admission, engine, receiver
 from firmware import board as boards
-from firmware import engine, receiver
 from firmware.bundle import Inputs
 from firmware.deploy import Offer
 from firmware.errors import TargetError
@@ -76,6 +76,7 @@ class UnderTest:
             self.wait_for_clients(1)
             self.control("start", pattern=pattern, rate=rate, bytes=total)
 
+        admission.admit(self.target)
         seen = receiver.receive(*self.stream, pattern=pattern, connected=start)
         self.receptions[f"{pattern} at {rate or 'full'} B/s"] = seen
         return seen

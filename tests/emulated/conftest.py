@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from firmware import admission, engine, reach
 from firmware import board as boards
-from firmware import engine, reach
 from firmware.board import Board
 from firmware.choice import Choice
 from firmware.emulator import Emulator
@@ -35,7 +35,8 @@ class Linux:
 
     @property
     def stream(self) -> tuple[str, int]:
-        """Host and port of the capture stream."""
+        """Host and port of the capture stream, which this computer is let in to."""
+        admission.admit(self.target)
         return (reach.LOOPBACK, self.emulator.stream_port)
 
 

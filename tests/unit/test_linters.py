@@ -12,7 +12,14 @@ from firmware import paths
 
 pytestmark = pytest.mark.unit
 
-TYPED = ("firmware", "tasks.py", "tests", "recipes/captured/captured", "recipes/field-update/field_update")
+TYPED = (
+    "firmware",
+    "tasks.py",
+    "tests",
+    "host/cyclone_capture",
+    "recipes/captured/captured",
+    "recipes/field-update/field_update",
+)
 
 
 def tracked(*patterns: str) -> list[str]:

@@ -92,7 +92,7 @@ def test_nobody_there_unknown_pattern_and_impossible_port() -> None:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(TargetError, match="cannot connect"):
             receive("127.0.0.1", taken.getsockname()[1])
-    with pytest.raises(UserError, match=r"'sine' \(valid: counter, prbs31, none\)"):
+    with pytest.raises(UserError, match=r"'sine' \(valid: counter, prbs31, ramp, none\)"):
         receive("127.0.0.1", 1, "sine")
     with pytest.raises(UserError, match="1 to 65535"):
         receive("127.0.0.1", 70000)

@@ -33,4 +33,6 @@ IOC_DEQUEUE = _request(_READ | _WRITE, 0x43, BATCH_BYTES)
 IOC_ENQUEUE = _request(_READ | _WRITE, 0x44, BATCH_BYTES)
 IOC_STATISTICS = _request(_READ, 0x45, STATISTICS.size)
 
+RECORD_FLAGS = 3  # of a block's flags, gap and error: a record has them, too; its bytes say that a block is short
+
 PATTERNS = {"counter": 0, "prbs31": 1}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The control socket: one JSON object a line in, one out, over a Unix stream socket (docs/wire.md).
+"""The control socket: one JSON object a line in, one out, over a Unix stream socket (docs/stream-format.md).
 
 Every reply has `ok`; with `false` comes `error`, a sentence that says what would be valid. A line longer than
 `MAX_LINE_BYTES` is answered with an error and ends the connection, anything else leaves it open. Who may connect is

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The stream's framing: a record is a header of 48 bytes and its payload (docs/wire.md). Little-endian.
+"""The stream's framing: a record is a header of 48 bytes and its payload (docs/stream-format.md). Little-endian.
 
 The one description of the format: the service on the board and the receiver on the host both import this file.
 """
@@ -22,7 +22,7 @@ HEADER_BYTES = _FORMAT.size
 
 
 class Header(NamedTuple):
-    """What a header says beyond its magic: see docs/wire.md. Bytes; `time_ns` is the board's CLOCK_MONOTONIC."""
+    """What a header says beyond its magic, see docs/stream-format.md; `time_ns` is CLOCK_MONOTONIC."""
 
     flags: int
     payload_bytes: int

@@ -2,8 +2,11 @@
 """The ring: where blocks come from.
 
 `Ring` is what the service needs; `DeviceRing` is the driver's, `/dev/capture0`: opened once, mapped once, read-only,
-for the life of the process. A block that was dequeued belongs to the service until it is enqueued again; nothing may be
+until the device goes away. A block that was dequeued belongs to the service until it is enqueued again; nothing may be
 enqueued while the kernel may still read its pages (see `captured.zerocopy`).
+
+A mapping can be revoked while views of it exist: `close` puts anonymous memory in its place (mmap(2), MAP_FIXED), so
+the driver's pages are let go at once, and whoever still looks reads zeros.
 """
 
 from __future__ import annotations
@@ -11,13 +14,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import mmap
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from captured import abi
+from captured import abi, mapping
 from captured.errors import DeviceError
 
 _NOTHING_THERE = (errno.EAGAIN, errno.ENODATA)  # none now; none left of a capture that has ended
@@ -86,7 +88,7 @@ class Ring(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the device. Views of `memory` that are still alive stay valid."""
+        """Let go of the device. Views of `memory` that are still alive stay valid, and read zeros."""
 
 
 class DeviceRing(Ring):
@@ -103,14 +105,14 @@ class DeviceRing(Ring):
         self._zeros = bytes(abi.BATCH_BYTES)
         try:
             self._identify(fabric_id)
-            self._map = mmap.mmap(self._fd, self._map_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
+            self._mapping = mapping.Mapping(self._fd, self._map_bytes)
         except OSError as error:
             os.close(self._fd)
             raise DeviceError(f"{path}: {error.strerror}") from error
         except DeviceError:
             os.close(self._fd)
             raise
-        self.memory = memoryview(self._map)
+        self.memory = self._mapping.view
 
     def _identify(self, fabric_id: int) -> None:
         info = bytearray(abi.INFO.size)
@@ -154,7 +156,7 @@ class DeviceRing(Ring):
         filled = []
         for entry in range(count):
             place, flags, size, _, *rest = abi.BLOCK.unpack_from(batch, abi.BATCH_HEAD.size + entry * abi.BLOCK.size)
-            filled.append(Filled(place, flags, size, *rest))
+            filled.append(Filled(place, flags & abi.RECORD_FLAGS, size, *rest))
         return filled
 
     def enqueue(self, places: Sequence[int]) -> None:
@@ -175,8 +177,7 @@ class DeviceRing(Ring):
 
     def close(self) -> None:
         """See Ring."""
-        with contextlib.suppress(BufferError):  # someone still looks: the mapping goes with the process
-            self.memory.release()
-            self._map.close()
+        self.memory = memoryview(b"")
+        self._mapping.revoke()
         with contextlib.suppress(OSError):
             os.close(self._fd)

@@ -1,91 +1,147 @@
 # SPDX-License-Identifier: MIT
-"""The TCP sink: a listening socket and its readers, each of which gets every record from the moment it is accepted.
+"""The TCP sinks: listening sockets and their readers, and readers that the service connects to by itself (push).
 
-A reader that acknowledges nothing for `STALL_SECONDS` while something is outstanding is dropped; the others go on.
+Each reader gets every record from the moment it is accepted. Who may read: an address on the allow-list, or one that
+was let in over the control socket (`capturectl allow`); nobody else. A reader that acknowledges nothing for
+`stall_seconds` while something is outstanding is dropped, whatever its policy: it would hold its blocks for ever.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import logging
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from captured.capture import Record
+from captured.config import Network, Tcp
+from captured.errors import CapturedError
+from captured.push import Pusher
 from captured.tcp_client import Client, Counters
 
 _log = logging.getLogger(__name__)
-STALL_SECONDS = 10.0
-MAX_CLIENTS = 16
 DRAIN_SECONDS = 0.01  # how often a dropped connection is asked whether the kernel is done
+_SO_BINDTODEVICE = 25
+MAX_GRANTS = 64
 
 
-class TcpSink:
-    """Implements `captured.capture.Sink`."""
+class TcpSinks:
+    """Implements `captured.sink.Group`."""
 
     def __init__(
         self,
         listener: socket.socket,
         selector: selectors.BaseSelector,
+        config: Tcp,
         clock: Callable[[], float] = time.monotonic,
+        raw_listener: socket.socket | None = None,
     ) -> None:
-        """Accept on `listener`, which it owns from now on; `clock` gives seconds."""
-        listener.setblocking(False)
+        """Accept on the listeners, which it owns from now on; `clock` gives seconds."""
         self.counters = Counters()
         self.clients: list[Client] = []
+        self.granted: set[Network] = set()
         self._draining: list[Client] = []
-        self._listener = listener
+        self._listeners = [(listener, False)] + ([(raw_listener, True)] if raw_listener else [])
         self._selector = selector
+        self._config = config
         self._clock = clock
-        selector.register(listener, selectors.EVENT_READ, self._on_event)
+        self._pushers = [Pusher(target, selector, self._adopt, clock) for target in config.push]
+        for one, _raw in self._listeners:
+            one.setblocking(False)
+            selector.register(one, selectors.EVENT_READ, self._on_event)
+
+    def configure(self, config: Tcp) -> None:
+        """Take over a changed configuration: allow-list and options of readers to come. Ports stay as they are."""
+        self._config = config
+        for client in self.clients:
+            if not client.pushed and not self.may_read(client.address):
+                client.drop("it is no longer on the allow-list")
+
+    def sinks(self) -> Sequence[Client]:
+        """See Group."""
+        return [client for client in self.clients if client.open]
+
+    def grant(self, network: Network) -> None:
+        """Let `network` read until the service ends."""
+        if len(self.granted) >= MAX_GRANTS:
+            raise CapturedError(f"{MAX_GRANTS} grants are in force (valid: put networks into the configuration)")
+        self.granted.add(network)
+        _log.info("%s may read the stream", network)
+
+    def may_read(self, address: str) -> bool:
+        """Whether a reader from `address` is let in."""
+        found = ipaddress.ip_address(address.partition("%")[0])
+        if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
+            found = found.ipv4_mapped
+        return any(found in network for network in (*self._config.allow, *self.granted))
 
     def _on_event(self, _mask: int) -> None:
         self.accept_waiting()
 
     def accept_waiting(self) -> None:
         """Accept everyone who has connected by now: who connected before `start` misses nothing."""
-        with contextlib.suppress(OSError):  # EAGAIN: nobody more; anything else concerns a peer that left already
-            while True:
-                connection, address = self._listener.accept()
-                name = f"[{address[0]}]:{address[1]}"
-                if len(self.clients) >= MAX_CLIENTS:
-                    _log.warning("%s: refused: %d readers are connected (valid: at most that)", name, MAX_CLIENTS)
-                    connection.close()
-                    continue
-                self.clients.append(Client(connection, name, self._selector, self.counters, self._clock))
-                self.counters.clients_accepted += 1
-                _log.info("%s: connected", name)
+        for listener, raw in self._listeners:
+            with contextlib.suppress(OSError):  # EAGAIN: nobody more; anything else concerns a peer that left already
+                while True:
+                    connection, address = listener.accept()
+                    self._receive(connection, address, raw)
 
-    def offer(self, item: Record) -> None:
-        """See Sink."""
-        for client in tuple(self.clients):
-            if client.open:
-                client.offer(item)
+    def _receive(self, connection: socket.socket, address: Sequence[object], raw: bool) -> None:
+        name = f"[{address[0]}]:{address[1]}"
+        if not self.may_read(str(address[0])):
+            _log.warning("%s: refused: not on the allow-list (valid: tcp.allow, or capturectl allow)", name)
+        elif len(self.clients) >= self._config.clients:
+            _log.warning("%s: refused: %d readers are connected (valid: at most that)", name, self._config.clients)
+        else:
+            self._adopt(connection, name, raw).address = str(address[0])
+            return
+        self.counters.clients_refused += 1
+        connection.close()
+
+    def _adopt(self, connection: socket.socket, name: str, raw: bool, pushed: bool = False) -> Client:
+        client = Client(connection, name, self._selector, self.counters, self._clock, self._config, raw)
+        client.pushed = pushed
+        self.clients.append(client)
+        self.counters.clients_accepted += 1
+        _log.info("%s: connected", name)
+        return client
 
     def tick(self) -> float | None:
         """Housekeeping of one round: drop who stalls, bury who left. Seconds until it must be called again, or None."""
         now = self._clock()
+        patience = self._config.stall_seconds
         for client in self.clients:
-            if client.open and client.stalled_for(now) > STALL_SECONDS:
-                client.drop(f"nothing acknowledged for {STALL_SECONDS:g} s")
+            if patience and client.open and client.stalled_for(now) > patience:
+                client.drop(f"nothing acknowledged for {patience} s")
         self._draining += [client for client in self.clients if not client.open]
         self.clients = [client for client in self.clients if client.open]
         self._draining = [client for client in self._draining if not client.drain()]
+        again = [pause for pusher in self._pushers if (pause := pusher.tick(now)) is not None]
         if self._draining:
-            return DRAIN_SECONDS
-        return None if self.idle else 1.0
+            again.append(DRAIN_SECONDS)
+        if not self.idle:
+            again.append(1.0)
+        return min(again, default=None)
 
     @property
     def idle(self) -> bool:
         """Whether every record was sent and acknowledged."""
         return not self._draining and all(client.idle for client in self.clients)
 
+    def describe(self) -> list[dict[str, object]]:
+        """The readers, for the status; those that push tries to reach included."""
+        found = [{"kind": "push" if client.pushed else "tcp", **client.describe()} for client in self.sinks()]
+        return found + [pusher.describe() for pusher in self._pushers if not pusher.connected]
+
     def close(self) -> None:
         """Stop listening; close readers that are idle in order, reset the others. No block may be filled after this."""
-        self._selector.unregister(self._listener)
-        self._listener.close()
+        for listener, _raw in self._listeners:
+            self._selector.unregister(listener)
+            listener.close()
+        for pusher in self._pushers:
+            pusher.close()
         for client in self.clients:
             if not client.idle:
                 client.drop("the service stops")
@@ -95,8 +151,12 @@ class TcpSink:
         self._draining.clear()
 
 
-def listen(port: int, host: str | None = None) -> socket.socket:
-    """Listening socket on `port` of all addresses, IPv6 and IPv4, or of `host` only. Raises OSError."""
+def listen(port: int, host: str | None = None, interface: str = "") -> socket.socket:
+    """Listening socket on `port` of all addresses, IPv6 and IPv4, or of `host` or `interface` only. Raises OSError."""
     if host is None and socket.has_dualstack_ipv6():
-        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    return socket.create_server((host or "", port))
+        made = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    else:
+        made = socket.create_server((host or "", port))
+    if interface:
+        made.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
+    return made

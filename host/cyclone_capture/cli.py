@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""`cyclone-capture`: captures on the engineer's computer.
+
+    cyclone-capture receive board-7 --pattern counter          check a test pattern, count what is missing
+    cyclone-capture receive board-7 --output take              write SigMF: take.sigmf-data, take.sigmf-meta
+    cyclone-capture plot take --output take.html               waveform, spectrum, gaps; .png or .html
+    cyclone-capture convert take --output take.npy             .npy, or .wav where it fits
+
+Exit status: 0 all is whole; 1 something is missing or damaged; 2 the input is wrong; 4 the board failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import pattern as patterns
+from .errors import FirmwareError
+from .files import Writer, open_recording
+from .live import PORT, TIMEOUT_SECONDS
+from .receiver import Receiver
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cyclone-capture", description="Receives, plots and converts captures.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    receive = commands.add_parser("receive", help="take one capture, to its end")
+    receive.add_argument("host")
+    receive.add_argument("--port", type=int, default=PORT)
+    receive.add_argument("--pattern", choices=sorted(patterns.CHECKERS), default="none", help="check this pattern")
+    receive.add_argument("--output", type=Path, help="name of a SigMF recording to write")
+    receive.add_argument("--datatype", default="ru32_le", help="SigMF datatype of the samples")
+    receive.add_argument("--sample-rate", type=float, default=0.0, help="samples a second, for the metadata")
+    receive.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="longest silence, seconds")
+    for name, said in (("plot", "draw a recording"), ("convert", "write a recording in another format")):
+        made = commands.add_parser(name, help=said)
+        made.add_argument("recording", type=Path)
+        made.add_argument("--output", type=Path, required=True)
+    return parser
+
+
+def _receive(options: argparse.Namespace) -> int:
+    with Receiver(options.host, options.port, options.pattern, options.timeout) as receiver:
+        if options.output is None:
+            seen = receiver.run()
+        else:
+            with Writer(options.output, options.datatype, options.sample_rate) as writer:
+                seen = receiver.run(take=writer.write)
+    print(seen)
+    return 0 if seen.whole else 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "receive":
+            return _receive(options)
+        recording = open_recording(options.recording)
+        if options.command == "plot":
+            from .plot import plot
+
+            plot(recording, options.output)
+        else:
+            from .convert import convert
+
+            convert(recording, options.output)
+    except FirmwareError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

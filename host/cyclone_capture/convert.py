@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""Recordings in other formats: NumPy's `.npy`, and WAV where it fits.
+
+WAV has whole numbers of 8 (unsigned), 16 and 32 bits, one channel or two (I and Q), a whole rate, and less than 4 GiB.
+"""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import UserError
+from .files import Recording
+
+_CHUNK = 1 << 20
+_WAV_BYTES = (1 << 32) - 1024
+
+
+def convert(recording: Recording, target: Path) -> None:
+    """Write `recording` as `target`, by its suffix. Raises UserError: it does not fit, or `target` exists."""
+    writers = {".npy": _npy, ".wav": _wav}
+    if target.suffix not in writers:
+        raise UserError(f"{target}: unknown format (valid: {', '.join(writers)})")
+    if target.exists():
+        raise UserError(f"{target} exists (valid: a new name)")
+    writers[target.suffix](recording, target)
+
+
+def _npy(recording: Recording, target: Path) -> None:
+    np.save(target, recording.samples)
+
+
+def _wav(recording: Recording, target: Path) -> None:
+    samples, rate = recording.samples, recording.rate
+    one = samples.dtype["i"] if samples.dtype.names else samples.dtype
+    fits = (one.kind == "i" and one.itemsize in (2, 4)) or (one.kind == "u" and one.itemsize == 1)
+    if not fits:
+        raise UserError(f"{target}: samples of type {one} do not fit (valid: ri16, ri32, ru8, ci16, ci32; else .npy)")
+    if not rate or rate != int(rate):
+        raise UserError(f"{target}: the rate is {rate} (valid: a whole number of samples a second; else .npy)")
+    if samples.nbytes > _WAV_BYTES:
+        raise UserError(f"{target}: {samples.nbytes} bytes (valid: at most {_WAV_BYTES}; else .npy)")
+    with wave.open(str(target), "wb") as file:
+        file.setnchannels(2 if samples.dtype.names else 1)
+        file.setsampwidth(one.itemsize)
+        file.setframerate(int(rate))
+        for first in range(0, len(samples), _CHUNK):
+            file.writeframes(_little(samples[first : first + _CHUNK]))
+
+
+def _little(samples: npt.NDArray[Any]) -> bytes:
+    return samples.astype(samples.dtype.newbyteorder("<")).tobytes()

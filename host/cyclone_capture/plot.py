@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""One picture of a recording: waveform with its envelope, spectrum, and where samples are missing.
+
+PNG, or an HTML page that holds the picture as SVG and needs nothing else. A long recording is drawn by the smallest and
+largest sample of each column, so that no peak is missed; the spectrum is Welch's mean of windows that touch no gap.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import UserError
+from .files import Recording
+from .numbers import plain
+
+COLUMNS = 1600
+WINDOW = 4096
+WINDOWS = 200
+_STYLE = (
+    "body{font:15px sans-serif;max-width:70rem;margin:1rem auto}th{text-align:left;padding-right:1rem}"
+    "svg{width:100%;height:auto}"
+)
+
+
+def plot(recording: Recording, target: Path) -> None:
+    """Draw `recording` into `target`, .png or .html. Raises UserError: format, no samples, no matplotlib."""
+    if target.suffix not in (".png", ".html"):
+        raise UserError(f"{target}: unknown format (valid: .png, .html)")
+    if not len(recording.samples):
+        raise UserError(f"{recording.path}: no samples")
+    figure = _figure(recording)
+    if target.suffix == ".png":
+        figure.savefig(target, dpi=110)
+        return
+    picture = io.StringIO()
+    figure.savefig(picture, format="svg")
+    svg = picture.getvalue()
+    target.write_text(_page(recording, svg[svg.index("<svg") :]), encoding="utf-8")
+
+
+def envelope(samples: npt.NDArray[Any], columns: int = COLUMNS) -> tuple[npt.NDArray[Any], ...]:
+    """Place, smallest and largest value of each column (magnitude of complex samples)."""
+    edges = np.linspace(0, len(samples), min(columns, len(samples)) + 1).astype(np.int64)
+    low, high = np.empty(len(edges) - 1), np.empty(len(edges) - 1)
+    for column, (first, behind) in enumerate(itertools.pairwise(edges)):
+        part = plain(samples[first:behind])
+        part = np.abs(part) if part.dtype.kind == "c" else part
+        low[column], high[column] = part.min(), part.max()
+    return edges[:-1], low, high
+
+
+def spectrum(recording: Recording) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Frequency (hertz, or cycles a sample without a rate) and level (dB of the largest line)."""
+    samples = recording.samples
+    size = min(WINDOW, 1 << (len(samples).bit_length() - 1))
+    gaps = recording.gaps
+    starts = np.unique(np.linspace(0, len(samples) - size, WINDOWS).astype(np.int64))
+    clean = [at for at in starts if not any(at < first + count and at + size > first for first, count, _ in gaps)]
+    shape = np.hanning(size) if size > 1 else np.ones(1)
+    complex_ones = recording.samples.dtype.names is not None or samples.dtype.kind == "c"
+    power = np.zeros(size if complex_ones else size // 2 + 1)
+    for at in clean or starts:
+        part = plain(samples[at : at + size])
+        line = (part - part.mean()) * shape
+        power += np.abs(np.fft.fftshift(np.fft.fft(line)) if complex_ones else np.fft.rfft(line)) ** 2
+    step = 1.0 / (recording.rate or 1.0)
+    places = np.fft.fftshift(np.fft.fftfreq(size, step)) if complex_ones else np.fft.rfftfreq(size, step)
+    return places, 10 * np.log10(np.maximum(power / (power.max() or 1.0), 1e-16))
+
+
+def _figure(recording: Recording) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError("plot needs matplotlib (valid: pip install 'cyclone-capture[plot]')") from error
+    rate = recording.rate or 1.0
+    unit = "s" if recording.rate else "sample"
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    wave, lines, lost = figure.subplots(3, 1, height_ratios=(3, 3, 1))
+    places, low, high = envelope(recording.samples)
+    wave.fill_between(places / rate, low, high, linewidth=0.6, edgecolor="tab:blue", alpha=0.8)
+    wave.set(title=recording.path.name, ylabel="value", xlabel=unit, xlim=(0, len(recording.samples) / rate))
+    frequency, level = spectrum(recording)
+    lines.plot(frequency, level, linewidth=0.8)
+    lines.set(ylabel="dB", xlabel="Hz" if recording.rate else "cycles a sample", ylim=(max(-140, level.min()) - 5, 5))
+    lines.grid(alpha=0.3)
+    for first, count, gone in recording.gaps:
+        for axes in (wave, lost):
+            axes.axvspan(
+                first / rate, (first + max(count, 1)) / rate, color="tab:red", alpha=0.25 if axes is wave else 1
+            )
+        lost.annotate(f"{gone:,} B", (first / rate, 0.5), fontsize=8)
+    total = sum(gone for _, _, gone in recording.gaps)
+    said = f"{len(recording.gaps)} gaps, {total:,} bytes lost" if recording.gaps else "no gaps"
+    lost.set(title=said, yticks=[], xlabel=unit, xlim=(0, len(recording.samples) / rate))
+    return figure
+
+
+def _page(recording: Recording, svg: str) -> str:
+    head = {key.partition(":")[2]: value for key, value in recording.meta["global"].items() if ":" in key}
+    rows = [(name, value) for name, value in head.items() if not isinstance(value, list)]
+    rows += [("samples", f"{len(recording.samples):,}"), ("gaps", len(recording.gaps))]
+    table = "".join(f"<tr><th>{html.escape(str(n))}<td>{html.escape(str(v))}" for n, v in rows)
+    name = html.escape(recording.path.name)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{_STYLE}</style>'
+        f"<h1>{name}</h1>{svg}<table>{table}</table></html>\n"
+    )

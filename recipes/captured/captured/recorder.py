@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""The recorder: a thread that writes blocks into files, and says when it is done with each.
+
+Writing blocks for as long as the card likes (an SD card pauses for a second now and then), so it is not done in the
+service's loop. The checksum is made by a second thread at the same time, from the same pages.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from captured import recording, retention
+from captured.config import Disk
+from captured.record import FLAG_ERROR, FLAG_GAP, Header
+from captured.sigmf import Description, Gap, Segment
+from captured.writers import ALIGN, Buffered, open_writer
+
+_log = logging.getLogger(__name__)
+
+
+class Hasher:
+    """SHA-256 in a thread of its own: `update` begins, `wait` ends; the data must stay as it is in between."""
+
+    def __init__(self) -> None:
+        """Start the thread."""
+        import hashlib  # loads OpenSSL: not before something is recorded
+
+        self._hash = hashlib.sha256()
+        self._todo: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
+        self._done = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._run, name="checksum", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (data := self._todo.get()) is not None:
+            self._hash.update(data)
+            del data
+            self._done.release()
+
+    def update(self, data: memoryview) -> None:
+        """Begin to take in `data`."""
+        self._todo.put(data)
+
+    def wait(self) -> None:
+        """Until it is taken in."""
+        self._done.acquire()
+
+    def close(self) -> str:
+        """The sum; the thread ends."""
+        self._todo.put(None)
+        self._thread.join()
+        return self._hash.hexdigest()
+
+
+@dataclass
+class Progress:
+    """What the recorder tells; written by its thread only."""
+
+    file: str = ""
+    files: int = 0
+    written: int = 0
+    synced: int = 0
+    writer: str = ""
+    error: str = ""
+    done: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is recorded: board, pattern, bytes a second (0: not known), bytes in all if known."""
+
+    board: str
+    pattern: str
+    rate: int
+    wanted: int | None
+
+
+class Recorder:
+    """Writes one recording, in as many files as rotation makes of it. Used by one thread; methods raise OSError."""
+
+    def __init__(
+        self, config: Disk, writer: str, name: str, source: Source, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Nothing is written yet; `clock` gives seconds that no one steps."""
+        self.progress = Progress(writer=writer)
+        self._config = config
+        self._name = name
+        self._source = source
+        self._clock = clock
+        self._output: Buffered | None = None
+        self._hasher: Hasher | None = None
+        self._journal: recording.Journal | None = None
+        self._what: Description | None = None
+        self._part = 0
+        self._opened = self._last_sync = 0.0
+        self._synced = 0
+
+    def write(self, header: Header, data: memoryview) -> None:
+        """Append one block."""
+        if self._output is not None and self._is_full(len(data)):
+            self.finish()
+        if self._output is None:
+            self._open(header, len(data))
+        output, what = self._output, self._what
+        assert output is not None and what is not None  # noqa: S101, PT018  # for mypy: _open has set them or raised
+        place = output.written
+        if header.flags & (FLAG_GAP | FLAG_ERROR):
+            what.gaps.append(Gap(place, len(data), header.lost_bytes, bool(header.flags & FLAG_ERROR)))
+        if self._hasher:
+            self._hasher.update(data)
+        try:
+            output.write(data)
+        finally:
+            if self._hasher:
+                self._hasher.wait()
+        self.progress.written += len(data)
+        if output.written - self._synced >= self._config.sync_bytes or (
+            self._clock() - self._last_sync >= self._config.sync_seconds
+        ):
+            self._sync()
+
+    def _is_full(self, more: int) -> bool:
+        config = self._config
+        written = self._output.written if self._output else 0
+        if written and written + more > config.rotate_bytes:
+            return True
+        return bool(config.rotate_seconds) and self._clock() - self._opened >= config.rotate_seconds
+
+    def _open(self, header: Header, first: int) -> None:
+        config, source = self._config, self._source
+        config.folder.mkdir(parents=True, exist_ok=True)
+        wanted = config.rotate_bytes
+        if source.wanted is not None:
+            wanted = min(wanted, max(first, source.wanted - self.progress.written))
+        free = retention.tidy(config, min(wanted, config.rotate_bytes))
+        if free < first:
+            raise OSError(errno.ENOSPC, f"{config.folder}: {free} bytes may be written (disk.min_free_bytes stay free)")
+        name = self._unused_name()
+        what = Description(config.datatype, source.board, source.rate, source.pattern, part=self._part)
+        what.segments.append(Segment(0, header.capture, header.sequence, header.time_ns, _wall_clock(header.time_ns)))
+        self._journal = recording.Journal(recording.named(config.folder, name, recording.JOURNAL), what)
+        self._what = what
+        self.progress.file = name
+        self._output = open_writer(self.progress.writer, recording.named(config.folder, name, recording.PART))
+        self.progress.writer = self._output.name
+        reserve = min(wanted, free)
+        self._output.reserve(reserve - reserve % ALIGN or reserve)
+        self._hasher = Hasher() if config.checksum else None
+        self._opened = self._last_sync = self._clock()
+        self._synced = 0
+
+    def _unused_name(self) -> str:
+        folder = self._config.folder
+        while True:
+            name = self._name if self._part == 0 else f"{self._name}-{self._part}"
+            suffixes = (recording.DATA, recording.META, recording.JOURNAL, recording.PART)
+            if not any(recording.named(folder, name, suffix).exists() for suffix in suffixes):
+                return name
+            self._part += 1
+
+    def _sync(self) -> None:
+        if self._output is None or self._journal is None:
+            return
+        self._output.sync()
+        self._journal.note(self._output.written)
+        self._synced = self._output.written
+        self.progress.synced = self.progress.written
+        self._last_sync = self._clock()
+
+    def finish(self) -> None:
+        """Make the file that is being written a whole recording."""
+        if self._output is None or self._what is None or self._journal is None:
+            return
+        output, self._output = self._output, None
+        hasher, self._hasher = self._hasher, None
+        sha256 = hasher.close() if hasher else None
+        name, folder = self.progress.file, self._config.folder
+        output.finish()
+        self._journal.note(output.written)
+        self._journal.close()
+        if output.written:
+            recording.publish(folder, name, self._what, sha256)
+            self.progress.files += 1
+            self.progress.done.append(name)
+            del self.progress.done[:-16]
+        else:
+            recording.discard(folder, name)
+        self.progress.synced = self.progress.written
+        self._part += 1
+
+    def save(self, error: OSError) -> None:
+        """After `error`: keep what was written before it, as far as the medium lets us."""
+        self.progress.error = f"{error.strerror or error}"
+        output, self._output = self._output, None
+        hasher, self._hasher = self._hasher, None
+        if hasher:
+            hasher.close()
+        if output is None or self._journal is None:
+            if self._journal is not None and self.progress.file:
+                self._journal.close()
+                recording.discard(self._config.folder, self.progress.file)
+            return
+        try:
+            output.finish()
+            self._journal.note(output.written)
+        except OSError as again:
+            _log.error("recording %s: left for repair: %s", self.progress.file, again)
+            return
+        finally:
+            self._journal.close()
+        self.progress.error += "; what was written before stays"
+        recording.repair(self._config.folder, self._config.checksum)
+
+
+def _wall_clock(time_ns: int) -> str:
+    """The wall clock when the board's monotonic clock said `time_ns`."""
+    seconds = time.time() - (time.monotonic_ns() - time_ns) / 1e9
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

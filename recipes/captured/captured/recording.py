@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""A recording's files, and what a power cut leaves of them.
+
+While it is written:      NAME.sigmf-data.part   the samples, preallocated: longer than what is true
+                          NAME.journal           how much of it is true; a line for each synced window
+When it is whole:         NAME.sigmf-data, NAME.sigmf-meta, NAME.sha256
+
+The journal's first line describes the recording, each further one says a length that is on the medium and the gaps
+since the line before; every line begins with its CRC-32. So after a power cut what the last good line says is true, and
+nothing else: `repair` cuts the data there, writes the metadata and says so in it. At most one sync window is lost.
+Times and names follow the wall clock, lengths and order never do.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from captured import sigmf
+from captured.sigmf import Description, Gap, Segment
+
+_log = logging.getLogger(__name__)
+DATA, META, SHA, JOURNAL, PART = ".sigmf-data", ".sigmf-meta", ".sha256", ".journal", ".sigmf-data.part"
+_CHUNK = 1 << 20
+
+
+def named(folder: Path, name: str, suffix: str) -> Path:
+    """The file of recording `name` with that suffix."""
+    return folder / f"{name}{suffix}"
+
+
+def line(value: dict[str, object]) -> bytes:
+    """One line of the journal."""
+    text = json.dumps(value, separators=(",", ":")).encode()
+    return f"{zlib.crc32(text):08x} ".encode() + text + b"\n"
+
+
+def lines(data: bytes) -> Iterator[dict[str, Any]]:
+    """The journal's good lines; the first bad one is its end."""
+    for raw in data.split(b"\n"):
+        check, _, text = raw.partition(b" ")
+        try:
+            if int(check, 16) != zlib.crc32(text):
+                return
+            value = json.loads(text)
+        except ValueError:
+            return
+        if not isinstance(value, dict):
+            return
+        yield value
+
+
+class Journal:
+    """The journal of the recording that is being written. Every method raises OSError."""
+
+    def __init__(self, path: Path, what: Description) -> None:
+        """Begin it; the folder is synced, so that a power cut leaves it there."""
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self._gaps_told = self._segments_told = 0
+        self._what = what
+        first = Description(what.datatype, what.board, what.rate, what.pattern, part=what.part)
+        self._append({"begin": sigmf.to_json(first)})
+        sync_folder(path.parent)
+
+    def note(self, size: int) -> None:
+        """`size` bytes of the data are on the medium."""
+        what = self._what
+        gaps, segments = what.gaps[self._gaps_told :], what.segments[self._segments_told :]
+        self._append({"bytes": size, "gaps": [vars(one) for one in gaps], "segments": [vars(one) for one in segments]})
+        self._gaps_told += len(gaps)
+        self._segments_told += len(segments)
+
+    def _append(self, value: dict[str, object]) -> None:
+        data = line(value)
+        if os.write(self._fd, data) != len(data):
+            raise OSError(28, "the journal was written in part")
+        os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        """Close it; the file stays."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def publish(folder: Path, name: str, what: Description, sha256: str | None, repaired: tuple[str, ...] = ()) -> None:
+    """Make the written and synced part file a whole recording. Raises OSError."""
+    meta = json.dumps(sigmf.metadata(what, sha256, repaired), indent=2) + "\n"
+    _write(named(folder, name, META), meta)
+    if sha256:
+        _write(named(folder, name, SHA), f"{sha256}  {name}{DATA}\n")
+    part = named(folder, name, PART)
+    if part.exists():
+        part.rename(named(folder, name, DATA))
+    sync_folder(folder)
+    named(folder, name, JOURNAL).unlink(missing_ok=True)
+
+
+def discard(folder: Path, name: str) -> None:
+    """Remove a recording that holds nothing."""
+    for suffix in (PART, JOURNAL):
+        named(folder, name, suffix).unlink(missing_ok=True)
+
+
+def repair(folder: Path, checksum: bool = True) -> list[str]:
+    """Repair what a power cut or a kill left in `folder`; a sentence for each recording. Never raises OSError."""
+    said = []
+    for journal in sorted(folder.glob(f"*{JOURNAL}")):
+        name = journal.name.removesuffix(JOURNAL)
+        try:
+            said.append(_repair(folder, name, journal.read_bytes(), checksum))
+        except (OSError, ValueError, TypeError) as error:
+            said.append(f"{name}: cannot be repaired: {error}")
+        _log.warning("recording %s", said[-1])
+    return said
+
+
+def _repair(folder: Path, name: str, data: bytes, checksum: bool) -> str:
+    found = list(lines(data))
+    part = named(folder, name, PART)
+    if not found or "begin" not in found[0]:
+        discard(folder, name)
+        return f"{name}: removed: it was cut off before its first window"
+    what = sigmf.from_json(found[0]["begin"])
+    size = 0
+    for entry in found[1:]:
+        size = int(entry["bytes"])
+        what.gaps += [Gap(**gap) for gap in entry["gaps"]]
+        what.segments += [Segment(**segment) for segment in entry["segments"]]
+    if not part.exists():  # it was whole, only the journal was left
+        if named(folder, name, META).exists():
+            named(folder, name, JOURNAL).unlink()
+            return f"{name}: whole"
+        discard(folder, name)
+        return f"{name}: removed: its samples are gone"
+    if size == 0:
+        discard(folder, name)
+        return f"{name}: removed: it was cut off before its first window"
+    with part.open("r+b") as stream:
+        size = min(size, os.fstat(stream.fileno()).st_size)
+        stream.truncate(size)
+        os.fsync(stream.fileno())
+    note = f"cut off while it was written; cut to the last synced window, {size} bytes"
+    publish(folder, name, what, digest(part) if checksum else None, (note,))
+    return f"{name}: {note}"
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    import hashlib  # loads OpenSSL: not before something is repaired
+
+    found = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """The folder's entries are on the medium when this returns."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, text: str) -> None:
+    new = path.with_name(path.name + ".new")
+    with new.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    new.replace(path)
