@@ -174,6 +174,7 @@ def test_linux_without_its_init_is_bitten_and_boots_again(linux: Linux) -> None:
     assert linux.faults.watchdog.bites == bites + 1
 
 
+@pytest.mark.slow
 def test_linux_that_powers_off_halts_with_its_watchdog_stopped(linux: Linux) -> None:
     bites = linux.faults.watchdog.bites
     assert not linux.faults.processor.halted
