@@ -3,9 +3,9 @@
 
 `firmware/emulator_command.py` gives the command line, purely; `Emulator` runs it. The board's SSH and stream ports are
 forwarded to loopback ports that are free at the moment; if another program takes one in between, others are tried. The
-control channel (QMP) and the console are unix sockets in `folder`, which are listening before QEMU starts, so nothing
-is waited for but the first answer; their paths may be longer than the kernel's 107 bytes. The console goes to a log,
-too. QEMU ends with the thread that started it, unless it is detached.
+control channel (QMP) is a unix socket in `folder`, which is listening before QEMU starts, so nothing is waited for but
+the first answer; its path may be longer than the kernel's 107 bytes. The console is there, too
+(`firmware/emulator_console.py`). QEMU ends with the thread that started it, unless it is detached.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import select
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from firmware import emulator_build, tool
+from firmware import emulator_build, emulator_console, tool
 from firmware.board import Board
 from firmware.emulator_command import LOOPBACK, Direct, Plan, Start, plan
 from firmware.errors import TargetError, UserError
@@ -118,11 +117,11 @@ class Emulator:
         """Name the `card` file and the `folder` for logs and sockets; `options` as in `Plan` with `.` as `__`."""
         self.board, self.card, self.folder = board, card.absolute(), folder.absolute()
         self.options = {name.replace("__", ".").replace("_", "-"): value for name, value in options.items()}
-        self.console_log = self.folder / "console.log"
+        self.console_log = emulator_console.log(self.folder)
         self.log = self.folder / "qemu.log"
         self.ssh_port = self.stream_port = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._seen = 0  # bytes of the console that `wait_console` has matched
+        self._console = emulator_console.Reader(self.folder)
 
     @property
     def pid(self) -> int:
@@ -163,15 +162,13 @@ class Emulator:
         with (
             locked(self.card, shared=how.snapshot) as lock,
             listen(self.folder / "qmp.sock") as qmp,
-            listen(self.folder / "console.sock") as console,
             self.log.open("wb") as log,
         ):
-            self._seen = 0
-            self.console_log.write_bytes(b"")
-            inherited = (qmp.fileno(), console.fileno(), lock)
+            self._console = emulator_console.Reader(self.folder)
+            inherited = (qmp.fileno(), lock)
             ports = (self.ssh_port, self.stream_port)
-            files = (shared_object, self.card, self.console_log)
-            settings = Plan(self.board, *files, *inherited[:2], *ports, how, self.options)
+            files = (shared_object, self.card, emulator_console.create(self.folder))
+            settings = Plan(self.board, *files, qmp.fileno(), *ports, how, self.options)
             environment = (f"LD_PRELOAD={shared_object}", f"TMPDIR={self.folder}")  # there QEMU keeps a snapshot
             self._process = subprocess.Popen(  # noqa: S603  # argv, no shell
                 [*_leash(how.detach), "env", *environment, emulator_build.QEMU, *plan(settings)],
@@ -213,54 +210,14 @@ class Emulator:
     def wait_console(self, pattern: str, timeout: float) -> re.Match[str]:
         """Wait until the console has shown `pattern`, behind what the last call matched; at most `timeout` seconds.
 
-        Raises TargetError with the end of the console when it does not, or when QEMU ends.
+        Lines end with a line feed alone. Raises TargetError with the end of the console when it does not, or when QEMU
+        ends.
         """
-        deadline = time.monotonic() + timeout
-        alive = os.pidfd_open(self.pid)
-        console = connect(self.folder / "console.sock")
-        try:
-            while True:
-                ended = not _wait_for_output(console, alive, 0)
-                text = self.console_log.read_bytes()[self._seen :].decode("latin-1").replace("\r", "\0")
-                match = re.search(pattern, text.replace("\0", ""))
-                if match:
-                    self._seen += _raw_length(text, match.end())
-                    return match
-                left = deadline - time.monotonic()
-                if ended or left <= 0:
-                    reason = "QEMU has ended" if ended else f"not seen within {timeout:.0f} s"
-                    said = tool.tail(self.console_log) + "\n" + tool.tail(self.log)
-                    raise TargetError("emulator", f"console: {pattern!r}: {reason}:\n{said.strip()}")
-                _wait_for_output(console, alive, left)
-        finally:
-            console.close()
-            os.close(alive)
+        return self._console.wait(pattern, self.pid, timeout)
 
 
 def _leash(detach: bool) -> Sequence[str]:
     return () if detach else (tool.need("setpriv", "util-linux"), "--pdeathsig", "KILL")
-
-
-def _wait_for_output(console: socket.socket, alive: int, seconds: float) -> bool:
-    """Wait until the console shows something; False when QEMU has ended.
-
-    The console has one client at a time, and it may be another one: so the log is looked at once a second anyway.
-    """
-    watched: list[socket.socket | int] = [console, alive]
-    ready, _, _ = select.select(watched, [], [], min(seconds, 1.0))
-    if console in ready:
-        with suppress(OSError):
-            console.recv(65536)
-    return alive not in ready
-
-
-def _raw_length(text: str, cleaned: int) -> int:
-    """Number of characters of `text` that hold its first `cleaned` characters other than NUL."""
-    for index, character in enumerate(text):
-        if cleaned == 0:
-            return index
-        cleaned -= character != "\0"
-    return len(text)
 
 
 def end(pid: int, folder: Path) -> None:

@@ -66,14 +66,13 @@ class Start:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one run of QEMU depends on; the descriptors are listening sockets that it inherits."""
+    """What one run of QEMU depends on; the descriptor is a listening socket that it inherits."""
 
     board: Board
     shared_object: Path
     card: Path
-    console_log: Path
+    console: Path  # with .in and .out appended, where it reads and writes
     qmp_descriptor: int
-    console_descriptor: int
     ssh_port: int
     stream_port: int
     start: Start = field(default_factory=Start)
@@ -87,6 +86,7 @@ def properties(board: Board) -> dict[str, str]:
     found = {
         "cyclone5-scanmgr.idcode": str(part.idcode),
         "cyclone5-fpgamgr.raw-bytes": str(part.raw_bytes),
+        "cyclone5-fpgamgr.head-bytes": str(part.head_bytes),
         "cyclone5-adxl345.bus": str(board.accelerometer_i2c),
         "cyclone5-fabric.id": str(fabric.id),
         "cyclone5-fabric.sysid-offset": str(fabric.sysid.offset),
@@ -114,13 +114,12 @@ def plan(settings: Plan) -> list[str]:
         f",hostfwd=tcp:{LOOPBACK}:{host}-:{guest}"
         for host, guest in ((settings.ssh_port, SSH_PORT), (settings.stream_port, STREAM_PORT))
     )
-    console = f"fd={settings.console_descriptor},server=on,wait=off,logfile={_escape(settings.console_log)}"
     argv = ["-machine", emulator_build.MACHINE, "-m", f"{settings.board.memory_bytes // MIB}M"]
     argv += ["-name", f"cyclone-capture-{settings.board.name}", "-nodefaults", "-no-user-config", "-display", "none"]
     argv += ["-plugin", f"file={_escape(settings.shared_object)}"]  # board/emulator/spin.c; the rest is preloaded
     argv += ["-drive", drive(settings.card)]
     argv += ["-nic", f"user{forward}"]
-    argv += ["-chardev", f"socket,id=console,{console}", "-serial", "chardev:console"]
+    argv += ["-chardev", f"pipe,id=console,path={_escape(settings.console)}", "-serial", "chardev:console"]
     argv += ["-chardev", f"socket,id=qmp,fd={settings.qmp_descriptor},server=on,wait=off"]
     argv += ["-mon", "chardev=qmp,mode=control"]
     argv += settings.start.words()

@@ -16,7 +16,7 @@ import tty
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from firmware import emulator, emulator_command, paths
+from firmware import emulator, emulator_command, emulator_console, paths
 from firmware.board import Board
 from firmware.emulator import Emulator
 from firmware.errors import UserError
@@ -39,12 +39,7 @@ class Session:
     @property
     def console_log(self) -> Path:
         """What the board's UART has said since power-on."""
-        return Path(self.folder) / "console.log"
-
-    @property
-    def console_socket(self) -> Path:
-        """Unix socket of the board's UART, for one client at a time."""
-        return Path(self.folder) / "console.sock"
+        return emulator_console.log(Path(self.folder))
 
     def alive(self) -> bool:
         """Whether the process is there and is the emulator of this card."""
@@ -118,25 +113,36 @@ def console(board: str) -> None:
     if not sys.stdin.isatty():
         raise UserError(f"the console needs a terminal (valid: read {session.console_log})")
     print("console of the emulated board: Ctrl-] leaves, the board runs on", file=sys.stderr)
-    sys.stdout.buffer.write(session.console_log.read_bytes()[-SHOWN_BYTES:])
-    sys.stdout.flush()
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
-    with emulator.connect(session.console_socket) as connection:
+    typed, alive = emulator_console.open_input(Path(session.folder)), os.pidfd_open(session.pid)
+    try:
         tty.setraw(terminal)
-        try:
-            _copy(terminal, connection.fileno())
-        finally:
-            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        _copy(session.console_log, terminal, typed, alive)
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        os.close(typed)
+        os.close(alive)
     print(file=sys.stderr)
 
 
-def _copy(terminal: int, console_descriptor: int) -> None:
-    """Copy both ways until Ctrl-] is typed or the board goes off."""
-    while True:
-        ready, _, _ = select.select([terminal, console_descriptor], [], [])
-        for source in ready:
-            data = os.read(source, 4096)
-            if not data or (source == terminal and LEAVE in data):
-                return
-            os.write(console_descriptor if source == terminal else sys.stdout.fileno(), data)
+def _copy(log: Path, terminal: int, typed: int, alive: int) -> None:
+    """Show the end of the log and what comes, and pass on what is typed, until Ctrl-] or the board goes off."""
+    with log.open("rb") as said, emulator_console.changes(log) as changed:
+        said.seek(max(0, log.stat().st_size - SHOWN_BYTES))
+        ready: list[int] = []
+        while alive not in ready:
+            emulator_console.settle(changed)
+            _write(sys.stdout.fileno(), said.read())
+            ready = select.select([terminal, changed, alive], [], [])[0]
+            if terminal in ready:
+                data = os.read(terminal, 4096)
+                if not data or LEAVE in data:
+                    return
+                _write(typed, data)
+        _write(sys.stdout.fileno(), said.read())
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

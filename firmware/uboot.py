@@ -4,7 +4,7 @@
 Debian 12's release, 2023.01, is one whose SPL finds U-Boot in the partition of type 0xA2; later ones lost that for
 these boards. It is asserted on the finished `.config`, as is every line of the fragments. The environment that is
 compiled in is `templates/boot/environment.txt.j2`; it holds the whole boot logic, so no script on the card can be lost
-or half-written.
+or half-written. The patches that are carried lie in `files/2023.01` of the U-Boot recipe.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from firmware import cross, kconfig, layout, paths, render, sources
+from firmware import cross, kconfig, layout, paths, render, sources, tool
 from firmware.board import Board
 from firmware.errors import UserError
 from firmware.stage import Stage
 
 PACKAGE, SUITE = "u-boot", "bookworm"
 FILES = paths.ROOT / "layers/meta-cyclone-capture/recipes-bsp/u-boot/files"
+PATCHES = FILES / "2023.01"  # carried for this release; those for Yocto's release lie beside the fragments
 STATIC = FILES / "capture.cfg"
 DEVICE_TREE = FILES / "capture-u-boot.dtsi"
 ENVIRONMENT = "environment.txt"
@@ -31,6 +32,19 @@ SPL_LIMIT = 60 << 10  # the boot ROM takes 60 KiB: the rest of the 64 KiB on-chi
 def source() -> sources.Source:
     """The Debian package that U-Boot comes from (for the manifest, too)."""
     return sources.fetch(PACKAGE, SUITE)
+
+
+def patched(package: sources.Source) -> Path:
+    """The source tree of `package` with the patches that we carry. Raises ToolError: one does not apply."""
+    patches = tuple(sorted(PATCHES.glob("*.patch")))
+
+    def work(folder: Path) -> None:
+        shutil.copytree(package.tree, folder / "tree", symlinks=True)
+        for path in patches:
+            command = [tool.need("patch", "patch"), "-d", str(folder / "tree"), "-p1", "--fuzz=0", "-i", str(path)]
+            tool.run(command, log=folder / "patch.log")
+
+    return Stage("u-boot-source", texts={"package": package.identity}, files=patches).make(work) / "tree"
 
 
 def fragments(board: Board) -> dict[str, str]:
@@ -98,7 +112,7 @@ def build(board: Board) -> Path:
     parts, environment = fragments(board), render.text("boot/environment.txt.j2", board)
     variables(environment)
     package = source()
-    tree = package.tree
+    tree = patched(package)
     if not (tree / "configs" / board.u_boot_defconfig).is_file():
         known = sorted(path.name for path in (tree / "configs").glob("socfpga_*_defconfig"))
         raise UserError(
@@ -130,4 +144,5 @@ def build(board: Board) -> Path:
     code = "".join(Path(module).read_text(encoding="utf-8") for module in (__file__, cross.__file__))
     texts = {"package": package.identity, "compiler": cross.compiler(), "defconfig": board.u_boot_defconfig}
     texts |= {"code": code, "environment": environment, "dtsi": DEVICE_TREE.read_text(encoding="utf-8"), **parts}
+    texts["tree"] = tree.parent.name  # the stage's key: package and patches
     return Stage("u-boot", texts=texts).make(work)

@@ -114,6 +114,7 @@ extern bool cyclone5_direct_kernel;
 
 void cyclone5_check_abi(void);
 void cyclone5_execution_begin(void);
+void cyclone5_turns_begin(void);
 void cyclone5_bootrom_set_card(DeviceState *bootrom, BlockBackend *card);
 void cyclone5_sdmmc_insert(DeviceState *sdmmc, DriveInfo *drive);
 

@@ -172,10 +172,10 @@ static void set_cable(Object *obj, bool plugged, Error **errp)
     C5Emac *s = C5_EMAC(obj);
 
     s->wire_state.unplugged = !plugged;
-    if (!plugged) {
-        wire_lose_delayed(&s->wire_state);
-    }
-    if (s->nic) {
+    if (s->nic) {                       /* else the machine is being made: -global */
+        if (!plugged) {
+            wire_lose_delayed(&s->wire_state);
+        }
         emac_wire_link_changed(qemu_get_queue(s->nic));
         qemu_flush_queued_packets(qemu_get_queue(s->nic));
     }

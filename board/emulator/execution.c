@@ -1,12 +1,5 @@
 /*
- * How the CPUs are executed: whose turn it is, how many instructions were executed, and a pause at an exact moment.
- *
- * With `-icount` (or `-accel tcg,thread=single`) one thread of the host executes both CPUs, in turns; QEMU's
- * docs/devel/tcg-icount. QEMU ends a turn after 100 ms of the guest's clock at the latest, also when a CPU only waits for
- * the other one without saying so by WFE or WFI. Linux's mark_rodata_ro() is such a case: CPU 1 spins in stop_machine()
- * while CPU 0 flushes the TLB for each page, and each flush ends the turn of CPU 0; that took minutes, and the watchdog
- * bit. So a timer ends each turn after TURN_INSTRUCTIONS. When both CPUs sleep the timer keeps behind the next event, so
- * that it costs nothing.
+ * How much the CPUs have executed, and a pause at an exact moment. Whose turn it is: turns.c.
  *
  * QOM object /machine/execution, for a client of QMP:
  *   instructions  executed by both CPUs since power-on; a CPU that sleeps in WFI executes none. Only with -icount.
@@ -20,43 +13,16 @@
 #include "qapi/visitor.h"
 #include "qemu/main-loop.h"
 
-#define TYPE_C5_EXECUTION  "cyclone5-execution"
-#define TURN_INSTRUCTIONS  20000
-#define TURN_NS            (100 * SCALE_US)     /* without -icount */
+#define TYPE_C5_EXECUTION "cyclone5-execution"
 
 OBJECT_DECLARE_SIMPLE_TYPE(C5Execution, C5_EXECUTION)
 
 struct C5Execution {
     Object parent_obj;
-    QEMUTimer *turn, *pause;
+    QEMUTimer *pause;
     QEMUBH *pause_now;
     uint64_t pause_at;
 };
-
-/* ---- turns ---- */
-
-static void turn_begin(C5Execution *s, int64_t now)
-{
-    int64_t length = icount_enabled() ? icount_to_ns(TURN_INSTRUCTIONS) : TURN_NS;
-
-    if (all_cpu_threads_idle()) {
-        length += MAX(qemu_clock_deadline_ns_all(QEMU_CLOCK_VIRTUAL, QEMU_TIMER_ATTR_ALL), 0);
-    }
-    timer_mod(s->turn, now + length);
-}
-
-/* With -icount a turn ends by itself where the next timer is due; else the CPU must be told. */
-static void turn_ended(void *opaque)
-{
-    CPUState *cpu;
-
-    if (!icount_enabled()) {
-        CPU_FOREACH(cpu) {
-            cpu_exit(cpu);
-        }
-    }
-    turn_begin(opaque, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
-}
 
 /* ---- pause ---- */
 
@@ -142,10 +108,6 @@ void cyclone5_execution_begin(void)
     object_unref(OBJECT(s));
     s->pause = timer_new_ns(QEMU_CLOCK_VIRTUAL, pause_due, s);
     s->pause_now = qemu_bh_new(pause_now, s);
-    if (!qemu_tcg_mttcg_enabled()) {
-        s->turn = timer_new_ns(QEMU_CLOCK_VIRTUAL, turn_ended, s);
-        turn_begin(s, 0);
-    }
 }
 
 static void execution_class_init(ObjectClass *klass, void *data)

@@ -4,7 +4,7 @@
  *   hang    true: both CPUs stop where they are and no interrupt wakes them, while time and the devices go on. So a
  *           watchdog that counts must bite; any reset of the board ends it, as does writing false.
  *   halted  read-only: software has ended, until the next reset. Linux's halt, and its power-off on a board that cannot
- *           switch itself off, end in a branch to itself with interrupts off. spin.c sees it; the host's core is let go.
+ *           switch itself off, end in a branch to itself with interrupts off. spin.c sees it; the host's cores are let go.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,6 +13,7 @@
 #include "hw/core/cpu.h"
 #include "fault_cpu.h"
 #include "qemu/main-loop.h"
+#include <sched.h>
 
 #define TYPE_C5_PROCESSOR "cyclone5-processor"
 OBJECT_DECLARE_SIMPLE_TYPE(C5Processor, C5_PROCESSOR)
@@ -61,11 +62,16 @@ static bool get_halted(Object *obj, Error **errp)
     return qatomic_read(&halted);
 }
 
-void cyclone5_cpu_loops(unsigned index)
+static bool masks_interrupts(unsigned index)
 {
     const CPUARMState *env = &ARM_CPU(qemu_get_cpu(index))->env;
 
-    if (!(env->daif & PSTATE_I)) {
+    return env->daif & PSTATE_I;
+}
+
+void cyclone5_cpu_loops(unsigned index)
+{
+    if (!masks_interrupts(index)) {
         return;
     }
     if (!qatomic_xchg(&halted, true)) {
@@ -73,6 +79,16 @@ void cyclone5_cpu_loops(unsigned index)
     }
     if (!icount_enabled()) {
         g_usleep(IDLE_US);
+    }
+}
+
+/* Linux stops the other CPU first, and leaves it in a loop around a WFE. */
+void cyclone5_cpu_waits(unsigned index)
+{
+    if (qatomic_read(&halted) && masks_interrupts(index) && !icount_enabled()) {
+        g_usleep(IDLE_US);
+    } else {
+        sched_yield();
     }
 }
 

@@ -9,4 +9,7 @@
 /* CPU `index` is about to execute a branch to itself; from its own thread, without QEMU's lock. */
 void cyclone5_cpu_loops(unsigned index);
 
+/* It is about to execute a WFE: another thread of the host goes first. */
+void cyclone5_cpu_waits(unsigned index);
+
 #endif

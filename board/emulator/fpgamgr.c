@@ -10,9 +10,14 @@
  *
  * Properties: `msel`, the board's switches (0x0a: passive parallel x32, compressed); width and clock ratio in CTRL must be
  * those of MSEL (Linux's cfgmgr_modes), else the FPGA pulls nSTATUS low at the first word; with MSEL of active serial (16
- * and more, or reserved) the port is deaf. `raw-bytes`, size of this FPGA's uncompressed bitstream: what MSEL without
- * decompression waits for. `bitstream-bytes`: what MSEL with decompression waits for; the length of a compressed
- * bitstream stands nowhere in public, so it is the size of the emulated board's stand-in (firmware/overlay.py).
+ * and more, or reserved) the port is deaf. `raw-bytes`, size of this FPGA's uncompressed bitstream; `head-bytes`, how
+ * much of it stands before the configuration memory and is never compressed.
+ *
+ * How long a bitstream is: without decompression, raw-bytes. With it the length stands nowhere, so the memory's part is
+ * followed as the FPGA does: for each two bytes a nibble that says which of their four nibbles are there, for others are 0,
+ * lower nibbles first; it ends when as much has come out as the memory has, and TAIL_BYTES follow. (Project Mistral,
+ * lib/cv-files.cc; its sizes add up to those of the datasheet.) The emulated board's stand-in (firmware/overlay.py), known
+ * by its first word, has `stand-in-bytes`.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -43,26 +48,77 @@ enum { MODE_OFF, MODE_RESET, MODE_CONFIG, MODE_INIT, MODE_USER };
 #define PINS              0xfff
 #define VERSION_ID        0x3230382a
 #define RAW_BYTES_A4      4244820       /* Cyclone V Device Datasheet, "Uncompressed .rbf Sizes": 33,958,560 bits */
+#define HEAD_BYTES_A4     40004
+#define TAIL_BYTES        616
+#define STAND_IN          0x6e617473    /* "stan" */
 
 struct C5Fpgamgr {
     SysBusDevice parent_obj;
     MemoryRegion iomem, data;
     qemu_irq irq, user_mode;
-    uint32_t msel, bitstream_bytes, raw_bytes;
+    uint32_t msel, raw_bytes, head_bytes, stand_in_bytes;
     uint32_t mode;
     uint32_t loaded;            /* bytes */
+    uint32_t first;             /* word */
+    uint32_t unpacked;          /* bytes of configuration memory */
+    uint32_t nibbles;           /* that the last key has announced, still to come */
+    uint32_t tail;              /* bytes behind the configuration memory */
     bool failed;                /* nSTATUS is low: what came could not be read */
     uint32_t regs[0x900 / 4];
 };
 
-static uint32_t fpgamgr_wanted(C5Fpgamgr *s)
+static uint32_t fpgamgr_memory_bytes(C5Fpgamgr *s)
 {
-    return s->msel & MSEL_COMPRESSED ? s->bitstream_bytes : s->raw_bytes;
+    return s->raw_bytes - s->head_bytes - TAIL_BYTES;
 }
 
 static bool fpgamgr_loaded(C5Fpgamgr *s)
 {
-    return s->mode == MODE_CONFIG && !s->failed && s->loaded >= fpgamgr_wanted(s);
+    if (s->mode != MODE_CONFIG || s->failed) {
+        return false;
+    }
+    if (!(s->msel & MSEL_COMPRESSED)) {
+        return s->loaded >= s->raw_bytes;
+    }
+    return s->first == STAND_IN ? s->loaded >= s->stand_in_bytes : s->tail >= TAIL_BYTES;
+}
+
+static void fpgamgr_unpack(C5Fpgamgr *s, uint8_t byte)
+{
+    uint32_t wanted = fpgamgr_memory_bytes(s);
+
+    if (s->loaded < s->head_bytes) {
+        return;
+    }
+    if (s->unpacked == wanted && !s->nibbles) {
+        s->tail++;
+        return;
+    }
+    for (int shift = 0; shift < 8 && (s->unpacked < wanted || s->nibbles); shift += 4) {
+        if (s->nibbles) {
+            s->nibbles--;
+        } else {
+            s->nibbles = ctpop8((byte >> shift) & 0xf);
+            s->unpacked += 2;
+        }
+    }
+}
+
+static void fpgamgr_take(C5Fpgamgr *s, uint64_t value, unsigned size)
+{
+    if (!s->loaded) {
+        s->first = value;
+    }
+    for (unsigned i = 0; i < size && s->loaded < UINT32_MAX; i++) {
+        fpgamgr_unpack(s, value >> (8 * i));
+        s->loaded++;
+    }
+}
+
+static void fpgamgr_forget(C5Fpgamgr *s)
+{
+    s->loaded = s->first = s->unpacked = s->nibbles = s->tail = 0;
+    s->failed = false;
 }
 
 /* Does software drive the port as the switches tell the FPGA to expect? The ratio is 1, 4 or 8 (x16: 1, 2 or 4). */
@@ -103,8 +159,7 @@ static void fpgamgr_control(C5Fpgamgr *s, uint32_t control)
         s->mode = MODE_RESET;
     } else if (s->mode == MODE_RESET) {
         s->mode = MODE_CONFIG;
-        s->loaded = 0;
-        s->failed = false;
+        fpgamgr_forget(s);
     }
 }
 
@@ -181,14 +236,15 @@ static uint64_t fpgamgr_data_read(void *opaque, hwaddr offset, unsigned size)
 static void fpgamgr_data_write(void *opaque, hwaddr offset, uint64_t value, unsigned size)
 {
     C5Fpgamgr *s = opaque;
+    bool done = fpgamgr_loaded(s), failed = s->failed;
 
     if (s->mode != MODE_CONFIG || !(s->regs[CTRL / 4] & CTRL_AXICFGEN) || s->msel >= MSEL_PARALLEL ||
         (s->msel & MSEL_RATIO) == MSEL_RATIO) {
         return;
     }
     s->failed |= !fpgamgr_agrees(s, s->regs[CTRL / 4]);
-    s->loaded = MIN(s->loaded + size, fpgamgr_wanted(s));
-    if (s->failed || s->loaded == fpgamgr_wanted(s)) {
+    fpgamgr_take(s, value, size);
+    if (s->failed != failed || fpgamgr_loaded(s) != done) {
         fpgamgr_update(s);
     }
 }
@@ -202,8 +258,7 @@ static C5_RESET_PHASE(fpgamgr_reset)
     memset(s->regs, 0, sizeof(s->regs));
     if (cyclone5_reset_kind() != C5_RESET_WARM) {
         s->mode = cyclone5_direct_kernel ? MODE_USER : MODE_CONFIG;
-        s->loaded = 0;
-        s->failed = false;
+        fpgamgr_forget(s);
     }
 }
 
@@ -226,8 +281,9 @@ static void fpgamgr_realize(DeviceState *dev, Error **errp)
 
 C5_PROPERTIES fpgamgr_properties[] = {
     DEFINE_PROP_UINT32("msel", C5Fpgamgr, msel, 0x0a),
-    DEFINE_PROP_UINT32("bitstream-bytes", C5Fpgamgr, bitstream_bytes, 64 * KiB),
     DEFINE_PROP_UINT32("raw-bytes", C5Fpgamgr, raw_bytes, RAW_BYTES_A4),
+    DEFINE_PROP_UINT32("head-bytes", C5Fpgamgr, head_bytes, HEAD_BYTES_A4),
+    DEFINE_PROP_UINT32("stand-in-bytes", C5Fpgamgr, stand_in_bytes, 64 * KiB),
     C5_PROPERTIES_END
 };
 

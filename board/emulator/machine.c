@@ -275,6 +275,7 @@ static void cyclone5_init(MachineState *machine)
 
     cyclone5_check_abi();
     cyclone5_direct_kernel = machine->kernel_filename != NULL;
+    cyclone5_turns_begin();
     create_cpus(c, machine);
     memory_region_add_subregion(get_system_memory(), 0, machine->ram);
     memory_region_init_ram(&c->ocram, NULL, "cyclone5.ocram", C5_OCRAM_BYTES, &error_fatal);

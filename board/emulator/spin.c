@@ -14,7 +14,6 @@
 #include "qemu/osdep.h"
 #include "qemu/qemu-plugin.h"
 #include "fault_cpu.h"
-#include <sched.h>
 
 #define WFE_ARM          0xe320f002
 #define WFE_CONDITION    0xf0000000     /* any, but not the unconditional space */
@@ -26,7 +25,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
 static void give_way(unsigned int vcpu, void *opaque)
 {
-    sched_yield();
+    cyclone5_cpu_waits(vcpu);
 }
 
 static void loops(unsigned int vcpu, void *opaque)

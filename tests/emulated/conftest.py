@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware import admission, engine, reach
+from firmware import admission, cost, engine, reach
 from firmware import board as boards
 from firmware.board import Board
 from firmware.choice import Choice
@@ -22,6 +22,8 @@ from firmware.emulator import Emulator
 from firmware.faults import Faults
 from firmware.known_hosts import KnownHosts
 from firmware.ssh import Target
+from tests.emulated import qtest, slot_file
+from tests.emulated.fabric_registers import Dma, Generator
 
 
 @dataclass
@@ -41,15 +43,29 @@ class Linux:
 
 
 @contextmanager
-def booted(folder: Path, icount: int | None = None, **options: str) -> Iterator[Linux]:
-    """The default board with a fresh card in `folder`, on and answering; off behind the block."""
-    board = boards.load(boards.DEFAULT_BOARD)
+def booted(
+    folder: Path,
+    icount: int | None = None,
+    overlay: bytes | None = None,
+    name: str = boards.DEFAULT_BOARD,
+    **options: str,
+) -> Iterator[Linux]:
+    """The board `name` with a fresh card in `folder`, on and answering; off behind the block.
+
+    `overlay`: the card's slot A has this device tree overlay instead of the board's. With `icount` Linux has one CPU.
+    """
+    board = boards.load(name)
     built = engine.build(board, Choice().engine)
     known = KnownHosts(folder / "known_hosts")
     card = folder / "card.img"
-    reach.make_card(built, card, known)
+    if icount is None:
+        reach.make_card(built, card, known)
+    else:
+        cost.make_card(board, card, known)
+    if overlay is not None:
+        slot_file.replace(card, "/boot/overlay.dtbo", overlay)
     machine = Emulator(board, card, folder, **options)
-    machine.start(icount=icount)
+    machine.start(icount=icount, sleep=icount is not None)
     try:
         target = Target(reach.LOOPBACK, machine.ssh_port, known=known)
         reach.wait_until_up(reach.Reach(target, (reach.LOOPBACK, machine.stream_port), machine.console_log))
@@ -69,3 +85,20 @@ def linux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Linux]:
 def linux_of_its_own(tmp_path: Path) -> Iterator[Linux]:
     with booted(tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[qtest.Machine]:
+    """The default board without its CPUs, register by register."""
+    with qtest.powered(boards.load(boards.DEFAULT_BOARD), tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def dma(machine: qtest.Machine) -> Dma:
+    return Dma(machine, boards.load(boards.DEFAULT_BOARD).fabric.msgdma)
+
+
+@pytest.fixture
+def source(machine: qtest.Machine) -> Generator:
+    return Generator(machine, boards.load(boards.DEFAULT_BOARD).fabric.source)

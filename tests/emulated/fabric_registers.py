@@ -7,6 +7,7 @@ Core". Bytes and nanoseconds of virtual time throughout.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from firmware.board import BRIDGE_BASE, Window
@@ -35,6 +36,11 @@ COUNTER, PRBS31, RAMP = 0, 1, 2
 def duration(count: int) -> int:
     """Nanoseconds that the masters take for `count` bytes, rounded up."""
     return -(-count * SECOND // BYTES_PER_SECOND) + 1
+
+
+def counter(first: int, count: int) -> bytes:
+    """`count` words of the pattern "counter" from the word `first` on."""
+    return struct.pack(f"<{count}I", *range(first, first + count))
 
 
 def word(machine: Machine, window: Window, offset: int) -> int:

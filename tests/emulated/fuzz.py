@@ -58,7 +58,7 @@ def build() -> Path:
 
 def plan(board: Board, folder: Path, seed: int, accesses: int, plant: bool) -> list[str]:
     """QEMU's command line for one run, with the program's name; `folder` holds card and kernel."""
-    options = {**emulator_command.properties(board), "cyclone5-fpgamgr.bitstream-bytes": str(BITSTREAM_BYTES)}
+    options = {**emulator_command.properties(board), "cyclone5-fpgamgr.stand-in-bytes": str(BITSTREAM_BYTES)}
     argv = [emulator_build.QEMU, "-machine", emulator_build.MACHINE, "-accel", "qtest", "-m", "64M"]
     argv += ["-nodefaults", "-no-user-config", "-display", "none", "-kernel", str(folder / "nothing.bin")]
     argv += ["-drive", emulator_command.drive(folder / "card.img")]

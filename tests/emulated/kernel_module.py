@@ -32,10 +32,12 @@ def build(name: str, kernel: Path) -> Path:
 
 
 @contextmanager
-def loaded(target: Target, module: Path) -> Iterator[None]:
+def loaded(target: Target, module: Path, *parameters: str) -> Iterator[None]:
     """The module is loaded for the length of the block. Raises TargetError: refused, or in use at the end."""
     path = f"{FOLDER}/{module.name}"
     target.put(module.read_bytes(), path, sudo=True)
-    target.output(["insmod", path], sudo=True)
-    yield
-    target.output(["rmmod", module.stem], sudo=True)
+    target.output(["insmod", path, *parameters], sudo=True)
+    try:
+        yield
+    finally:
+        target.output(["rmmod", module.stem], sudo=True)

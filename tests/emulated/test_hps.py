@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,12 +32,6 @@ SCANMGR = 0xFFF02000
 RSTMGR = 0xFFD05000
 SYSMGR = 0xFFD08000
 USB1 = 0xFFB40000
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[qtest.Machine]:
-    with qtest.powered(BOARD, tmp_path) as running:
-        yield running
 
 
 def set_inputs(machine: qtest.Machine, value: int) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,24 +21,43 @@ EN, NCONFIG, AXICFGEN, X8, WIDTH_32 = 1 << 0, 1 << 2, 1 << 8, 3 << 6, 1 << 9
 NSTATUS, CONF_DONE, INIT_DONE = 1 << 0, 1 << 1, 1 << 2
 RESET, CONFIG, INIT, USER = 1, 2, 3, 4
 BITSTREAM_SPI = 175
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[qtest.Machine]:
-    with qtest.powered(BOARD, tmp_path) as running:
-        yield running
+CHUNK = 4096
 
 
 def mode(machine: qtest.Machine) -> int:
     return machine.readl(STAT) & 7
 
 
-def load(machine: qtest.Machine, size: int, control: int = X8 | WIDTH_32) -> None:
-    """nCONFIG, then `size` bytes of data."""
+def begin(machine: qtest.Machine, control: int) -> None:
+    """nCONFIG, and the port on."""
     machine.writel(CTRL, EN | control | NCONFIG)
     machine.writel(CTRL, EN | control)
     machine.writel(CTRL, EN | control | AXICFGEN)
-    machine.commands([f"writel {DATA:#x} 0xffffffff"] * (size // 4))
+
+
+def give(machine: qtest.Machine, content: bytes) -> None:
+    """Words of a bitstream."""
+    chunks = [content[at : at + CHUNK] for at in range(0, len(content), CHUNK)]
+    machine.commands([f"write {DATA:#x} {len(chunk):#x} 0x{chunk.hex()}" for chunk in chunks])
+
+
+def load(machine: qtest.Machine, size: int, control: int = X8 | WIDTH_32) -> None:
+    """nCONFIG, then the first `size` bytes of the emulated board's own bitstream."""
+    begin(machine, control)
+    give(machine, overlay.stand_in(BOARD.fabric.id)[:size])
+
+
+def compressed(part: fpga.Part, memory: bytes) -> bytes:
+    """A bitstream of `part` as Quartus compresses it: `memory`, then zeros; it has no real checksums."""
+    head, tail = bytes([0xFF] * part.head_bytes), bytes(fpga.TAIL_BYTES)
+    pairs = (part.raw_bytes - len(head) - len(tail)) // 2
+    nibbles: list[int] = []
+    for at in range(0, len(memory), 2):
+        values = [memory[at] & 15, memory[at] >> 4, memory[at + 1] & 15, memory[at + 1] >> 4]
+        nibbles += [sum(1 << n for n, value in enumerate(values) if value), *filter(None, values)]
+    nibbles += [0] * (pairs - len(memory) // 2)
+    nibbles += [15] * (len(nibbles) % 2)
+    return head + bytes(low | high << 4 for low, high in zip(nibbles[::2], nibbles[1::2], strict=True)) + tail
 
 
 def start(machine: qtest.Machine) -> None:
@@ -80,6 +98,21 @@ def test_fpga_whose_msel_says_active_serial_is_deaf(tmp_path: Path) -> None:
         assert not machine.readl(PINS) & CONF_DONE
 
 
+@pytest.mark.parametrize("memory", [b"", bytes(range(256)), b"\x10\x00" * 333], ids=["empty", "all", "odd"])
+def test_truncated_compressed_bitstream_never_gets_conf_done(machine: qtest.Machine, memory: bytes) -> None:
+    content = compressed(fpga.PARTS[BOARD.fpga], memory)
+    content += bytes(-len(content) % 4)
+    assert len(content) > overlay.BITSTREAM_BYTES
+    for missing in (len(content) // 2, fpga.TAIL_BYTES, 4):
+        begin(machine, X8 | WIDTH_32)
+        give(machine, content[:-missing])
+        assert not machine.readl(PINS) & CONF_DONE
+        start(machine)
+        assert mode(machine) == CONFIG
+    give(machine, content[-4:])
+    assert machine.readl(PINS) & CONF_DONE
+
+
 def test_uncompressed_bitstream_of_the_compressed_size_is_truncated(tmp_path: Path) -> None:
     with qtest.powered(BOARD, tmp_path, cyclone5_fpgamgr__msel="8") as machine:
         load(machine, overlay.BITSTREAM_BYTES, WIDTH_32)
@@ -87,14 +120,13 @@ def test_uncompressed_bitstream_of_the_compressed_size_is_truncated(tmp_path: Pa
 
 
 def test_uncompressed_bitstream_is_whole_with_the_size_of_the_part(tmp_path: Path) -> None:
-    size = fpga.PARTS[BOARD.fpga].raw_bytes
+    content = bytes([0xFF]) * fpga.PARTS[BOARD.fpga].raw_bytes
+    assert len(content) % 4 == 0
     with qtest.powered(BOARD, tmp_path, cyclone5_fpgamgr__msel="8") as machine:
-        load(machine, 0, WIDTH_32)
-        assert size % 4 == 0
-        machine.commands([f"write {DATA:#x} 4096 0x{'ff' * 4096}"] * (size // 4096))
-        machine.commands([f"writel {DATA:#x} 0"] * (size % 4096 // 4 - 1))
+        begin(machine, WIDTH_32)
+        give(machine, content[:-4])
         assert not machine.readl(PINS) & CONF_DONE
-        machine.writel(DATA, 0)
+        give(machine, content[-4:])
         assert machine.readl(PINS) & CONF_DONE
 
 

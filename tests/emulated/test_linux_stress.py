@@ -2,7 +2,7 @@
 """Software that nobody here wrote, on one emulated board: iperf3 and stress-ng, and a boot log without a riddle.
 
 The boot log is looked at first, before the other tests add to it. Which of its lines may look like errors stands in
-docs/emulator.md, each with its reason, and nowhere else: that table is read here.
+docs/emulator.md; so do its devices.
 """
 
 from __future__ import annotations
@@ -16,53 +16,18 @@ from typing import Any
 
 import pytest
 
-from firmware import paths
 from firmware.emulator import free_ports
-from tests.emulated import armhf
+from tests.emulated import armhf, linux_devices
+from tests.emulated.boot_log import NOT_ALWAYS, SUSPICIOUS, allowed, boot_log, unexplained
 from tests.emulated.conftest import Linux
 
 pytestmark = pytest.mark.emulated
 
-HEADING = "## Lines of a boot log that look like errors, and are none"
-NOT_ALWAYS = "busy host"  # in the reason of a line that comes only then
-SUSPICIOUS = re.compile(
-    r"error|fail|warn|not found|time-?out|timed out|unable|cannot|can't|\bbad\b|invalid|unsupported|mismatch|deprecat|"
-    r"taint|dummy|not supported|not allowed|unknown|missing|denied|\*\*\*|\boops\b|\bbug\b|unexpected|abort",
-    re.IGNORECASE,
-)
-# what a watchdog, a time-out or a failed trial is called when all is well; systemd's "[***   ] Job ... running"
-HARMLESS = re.compile(
-    r"^\[[ *]{6}\]|[Ww]atchdog running|servicing every|Kernel command line|failed trial|error, if any"
-)
-LEVELS = "emerg,alert,crit,err,warn"
 GATEWAY = "10.0.2.2"
 SECONDS = 5
 TCP_SECONDS = 60.0
 STRESS_SECONDS = 180.0
 LEAST_BITS = 1e6  # a second: what comes through even on a busy host
-
-
-def allowed() -> dict[str, str]:
-    """Pattern -> reason, from the table in docs/emulator.md; `...` stands for anything."""
-    text = (paths.ROOT / "docs" / "emulator.md").read_text().split(HEADING)[1].split("\n## ")[0]
-    found = {}
-    for row in re.findall(r"^\| (`.*?) \| (.*) \|$", text, re.MULTILINE):
-        for line in re.findall(r"`([^`]+)`", row[0]):
-            found[re.escape(line).replace(re.escape("..."), ".*")] = row[1]
-    return found
-
-
-def unexplained(lines: list[str], reasons: dict[str, str]) -> list[str]:
-    return [line for line in lines if not any(re.search(pattern, line) for pattern in reasons)]
-
-
-def boot_log(linux: Linux) -> tuple[list[str], list[str]]:
-    """Lines of the console that look suspicious, and what the kernel calls a warning or worse."""
-    console = re.sub(
-        r"\x1b\[[0-9;]*[A-Za-z]|\r", "", linux.emulator.console_log.read_text(errors="replace")
-    ).splitlines()
-    kernel = linux.target.output(["dmesg", f"--level={LEVELS}"], sudo=True).splitlines()
-    return [line for line in console if SUSPICIOUS.search(line) and not HARMLESS.search(line)], kernel
 
 
 def test_a_new_error_would_be_seen() -> None:
@@ -86,6 +51,10 @@ def test_each_line_with_a_reason_is_in_the_boot_log(linux: Linux) -> None:
     log = linux.emulator.console_log.read_text(errors="replace") + linux.target.output(["dmesg"], sudo=True)
     gone = [p for p, reason in allowed().items() if NOT_ALWAYS not in reason and not re.search(p, log)]
     assert gone == []
+
+
+def test_each_device_has_its_driver_or_a_reason(linux: Linux) -> None:
+    assert linux_devices.unaccounted(linux) == []
 
 
 def test_both_cores_are_online(linux: Linux) -> None:

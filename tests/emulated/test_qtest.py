@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,6 @@ BOARD = boards.load(boards.DEFAULT_BOARD)
 TIMER = 0xFFC08000  # SP timer 0, 100 MHz
 TIMER_SPI = 167
 SECOND = 1_000_000_000
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[qtest.Machine]:
-    with qtest.powered(BOARD, tmp_path) as running:
-        yield running
 
 
 def test_unknown_command_is_refused_with_its_line(machine: qtest.Machine) -> None:

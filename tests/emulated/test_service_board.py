@@ -3,48 +3,24 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
-import json
 import socket
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sigmf
 
 from firmware import dashboard, pattern, reach, receiver
 from tests.emulated.conftest import Linux
+from tests.emulated.service_board import RECORDINGS, control, fetch, wait, wait_for
 
 pytestmark = pytest.mark.emulated
 
 MIB = 1 << 20
-RECORDINGS = "/data/captured/recordings"
-POLL = "for i in $(seq 600); do {condition} && exit 0; sleep 0.2; done; capturectl status; exit 1"
 DRIVER = "/sys/bus/platform/drivers/capture-ring"
 DEVICE = "ff200000.capture"
-
-
-def control(linux: Linux, *words: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(linux.target.output(["capturectl", *words, "--json"], sudo=True))
-    return found
-
-
-def wait(linux: Linux, condition: str) -> None:
-    """Wait, on the board, until the shell `condition` holds."""
-    linux.target.output(["sh", "-c", POLL.format(condition=condition)], sudo=True, timeout=150)
-
-
-def wait_for(linux: Linux, text: str) -> None:
-    wait(linux, f"capturectl status --json | grep -q '{text}'")
-
-
-def fetch(linux: Linux, name: str) -> bytes:
-    """A file of the board, byte for byte."""
-    text = linux.target.output(["base64", "-w0", f"{RECORDINGS}/{name}"], sudo=True, timeout=300)
-    return base64.b64decode(text)
 
 
 def test_reader_that_nobody_let_in_is_refused(linux: Linux) -> None:
@@ -99,24 +75,6 @@ def test_killed_recording_is_repaired_at_the_next_start_and_says_so(linux: Linux
     assert size % 4096 == 0
     linux.target.output(["sh", "-c", f"cd {RECORDINGS} && sha256sum -c killed.sha256"], sudo=True)
     wait_for(linux, '"open": true')
-
-
-def test_stalled_reader_does_not_hold_up_the_other(linux: Linux) -> None:
-    address = linux.stream
-    with socket.socket() as stalled:
-        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        stalled.connect(address)
-
-        def start() -> None:
-            wait_for(linux, '"clients": 2,')
-            control(linux, "start", f"--bytes={128 * MIB}")
-
-        seen = receiver.receive(*address, pattern="counter", connected=start)
-        assert seen.whole, str(seen)
-        assert seen.bytes == 128 * MIB
-        sinks = [one for one in control(linux, "sinks")["sinks"] if one["dropped_bytes"]]
-        assert len(sinks) <= 1, "the reader that reads got everything"
-    wait_for(linux, '"state": "idle"')
 
 
 def test_device_that_is_unbound_in_a_capture_is_waited_for(linux: Linux) -> None:

@@ -28,7 +28,7 @@ MIB = 1 << 20
 
 
 def plan(**changes: object) -> list[str]:
-    settings = Plan(BOARD, Path("/s/cyclone5.so"), Path("/c/card.img"), Path("/c/console.log"), 5, 6, 2222, 7777)
+    settings = Plan(BOARD, Path("/s/cyclone5.so"), Path("/c/card.img"), Path("/c/console"), 5, 2222, 7777)
     return emulator_command.plan(replace(settings, **changes))  # type: ignore[arg-type]
 
 

@@ -10,7 +10,7 @@
 
 #define TYPE_C5_FUZZ          "cyclone5-fuzz"
 #define FUZZ_PLAY_BYTES       (256 * KiB)   /* memory, from 0, that is filled with values */
-#define FUZZ_BITSTREAM_BYTES  64            /* the machine is started with cyclone5-fpgamgr.bitstream-bytes=64 */
+#define FUZZ_BITSTREAM_BYTES  64            /* the machine is started with cyclone5-fpgamgr.stand-in-bytes=64 */
 
 OBJECT_DECLARE_SIMPLE_TYPE(C5Fuzz, C5_FUZZ)
 

@@ -9,6 +9,7 @@
  */
 #include "fuzz.h"
 
+#define STAND_IN  0x6e617473      /* as a stand-in bitstream begins: fpgamgr.c */
 #define SDMMC(offset)   (C5_SDMMC_BASE + (offset))
 #define EMAC(offset)    (C5_EMAC1_BASE + (offset))
 #define MSGDMA(offset)  (C5_LWBRIDGE_BASE + 0x100 + (offset))      /* the place of the board files */
@@ -38,7 +39,7 @@ void fuzz_prime_fabric(void)
 
     write_all(reset, ARRAY_SIZE(reset));
     for (unsigned n = 0; n < FUZZ_BITSTREAM_BYTES / 4; n++) {
-        fuzz_write_word(C5_FPGADATA_BASE, ~0u);
+        fuzz_write_word(C5_FPGADATA_BASE, STAND_IN);
     }
     write_all(start, ARRAY_SIZE(start));
 }

@@ -136,6 +136,15 @@ def case_signal_ends_a_read_and_a_dequeue() -> None:
             except Alarmed:
                 continue
             raise AssertionError("the signal did not end it")
+        child = os.fork()  # one of both reads, the other waits for it
+        signal.setitimer(signal.ITIMER_REAL, 1.0 if child else 0.5)
+        try:
+            os.read(ring.fd, 4096)
+        except Alarmed:
+            if not child:
+                os._exit(0)
+        assert child, "the child has read something"
+        assert os.waitpid(child, 0)[1] == 0
         ring.stop()
 
 
@@ -183,6 +192,17 @@ def case_two_readers_share_one_stream() -> None:
         assert all(is_counter(piece, device.word_at(piece, 0)) for piece in pieces)
         assert starts[0] == 0
         assert len(set(starts)) == len(starts)
+
+
+def case_sync_of_the_block_that_is_read_is_refused() -> None:
+    """It is not dequeued, and may be out of its mapping for the DMA."""
+    with Device() as ring:
+        ring.setup(65536, 4)
+        ring.start()
+        assert len(os.read(ring.fd, 4096)) == 4096
+        for index in range(4):
+            refused(errno.EINVAL, ring.ioctl, device.SYNC, device.Sync(index, 0, 0, 4096))
+        ring.stop()
 
 
 if __name__ == "__main__":

@@ -80,6 +80,22 @@ def case_wrong_input_is_refused() -> None:
     balanced()
 
 
+def case_page_is_in_one_buffer_only() -> None:
+    """Two mappings of a page for the DMA at once are against its rules: each would synchronise the other's lines."""
+    with tempfile.TemporaryFile(dir="/dev/shm") as file:
+        os.ftruncate(file.fileno(), 4 * PAGE)
+        memory, again = (mmap.mmap(file.fileno(), 4 * PAGE) for _ in range(2))
+        with Device() as ring:
+            ring.setup(blocks=4, flags=device.USER)
+            index = ring.register(address_of(memory), 2 * PAGE)
+            refused(errno.EEXIST, ring.register, address_of(memory, PAGE), 2 * PAGE)
+            refused(errno.EEXIST, ring.register, address_of(again, PAGE), PAGE)
+            assert ring.register(address_of(memory, 2 * PAGE), 2 * PAGE) == 1, "what was refused left nothing behind"
+            ring.unregister(index)
+            assert ring.register(address_of(again, PAGE), PAGE) == 0
+    balanced()
+
+
 def case_first_offset_and_partial_last_page() -> None:
     """The offset into the first page is `address & ~PAGE_MASK`; what surrounds the buffer is not touched."""
     memory = mmap.mmap(-1, 4 * MIB)

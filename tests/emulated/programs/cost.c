@@ -14,8 +14,10 @@
  *	forward		the same, and the driver leaves the caches alone (CAPTURE_RING_SETUP_FORWARD_ONLY)
  *	none		blocks are dequeued and enqueued, nothing is sent
  *	bare		the same, caches left alone: what the driver itself costs
+ *	network		nothing is captured: send(MSG_ZEROCOPY) of memory that stays as it is, what the network itself costs
+ *	network-copy	the same with send(): the difference is a copy into the kernel
  *
- * Prints "blocks=<n> sends=<n> copied=<n>": copied are zero-copy sends that the kernel has copied after all.
+ * It ends when the peer has closed, so that nobody counts what the end of a program costs. Prints "blocks=<n> sends=<n> copied=<n>": copied are zero-copy sends that the kernel has copied after all.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -62,8 +64,9 @@ static void send_all(const char *from, size_t bytes, int flags)
 
 static void enqueue(const unsigned int *indexes, unsigned int count)
 {
-	struct capture_ring_batch batch = { .count = count };
+	static struct capture_ring_batch batch;	/* not made anew: that would be counted */
 
+	batch.count = count;
 	for (unsigned int i = 0; i < count; i++)
 		batch.block[i].index = indexes[i];
 	if (count && ioctl(device, CAPTURE_RING_IOC_ENQUEUE, &batch))
@@ -72,8 +75,9 @@ static void enqueue(const unsigned int *indexes, unsigned int count)
 
 static unsigned int dequeue(unsigned int *indexes)
 {
-	struct capture_ring_batch batch = { .count = CAPTURE_RING_BATCH };
+	static struct capture_ring_batch batch;
 
+	batch.count = CAPTURE_RING_BATCH;
 	if (ioctl(device, CAPTURE_RING_IOC_DEQUEUE, &batch))
 		die("DEQUEUE");
 	for (unsigned int i = 0; i < batch.count; i++)
@@ -81,10 +85,10 @@ static unsigned int dequeue(unsigned int *indexes)
 	return batch.count;
 }
 
-/* Give back the blocks whose completions are there; waits until at most `most` are in flight. */
-static void reap(unsigned int most)
+/* Blocks whose completions are there; waits until at most `most` are in flight. Returns their number. */
+static unsigned int completions(unsigned int most, unsigned int *back)
 {
-	unsigned int back[RING_BLOCKS], count = 0;
+	unsigned int count = 0;
 
 	for (;;) {
 		char control[128];
@@ -106,7 +110,14 @@ static void reap(unsigned int most)
 			copied += !!(error->ee_code & SO_EE_CODE_ZEROCOPY_COPIED);
 		}
 	}
-	enqueue(back, count);
+	return count;
+}
+
+static void reap(unsigned int most)
+{
+	unsigned int back[RING_BLOCKS];
+
+	enqueue(back, completions(most, back));
 }
 
 static void zero_copy(void)
@@ -170,6 +181,19 @@ static void prepare(int forward)
 		die("mmap");
 }
 
+/* Without a capture: as many blocks, from the ring as it is. */
+static void still(int copying)
+{
+	unsigned int back[RING_BLOCKS];
+
+	for (unsigned int i = 0; i < blocks; i++) {
+		nr_in_flight += !copying;
+		send_all(ring + (size_t)(i % RING_BLOCKS) * block_bytes, block_bytes, copying ? 0 : MSG_ZEROCOPY);
+		completions(MOST_IN_FLIGHT, back);
+	}
+	completions(0, back);
+}
+
 static void connect_to(const char *host, const char *port)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(atoi(port)) };
@@ -184,28 +208,36 @@ static void connect_to(const char *host, const char *port)
 
 int main(int argc, char **argv)
 {
-	static const char *const ways[] = { "read", "copy", "send", "zerocopy", "forward", "none", "bare" };
+	static const char *const ways[] = {
+		"read", "copy", "send", "zerocopy", "forward", "none", "bare", "network", "network-copy"
+	};
 	struct capture_ring_start start = { .flags = CAPTURE_RING_START_LIMIT };
 	unsigned int way = 0, count = sizeof(ways) / sizeof(*ways);
+	char end;
 
 	while (argc == 6 && way < count && strcmp(argv[1], ways[way]))
 		way++;
 	if (argc != 6 || way == count || !(blocks = atoi(argv[2])) || !(block_bytes = atoi(argv[3]))) {
-		fprintf(stderr, "usage: cost read|copy|send|zerocopy|forward|none|bare BLOCKS BLOCK_BYTES HOST PORT\n");
+		fprintf(stderr, "usage: cost read|copy|send|zerocopy|forward|none|bare|network|network-copy BLOCKS BLOCK_BYTES"
+			" HOST PORT\n");
 		return 2;
 	}
 	start.blocks = blocks;
 	prepare(way == 4 || way == 6);
 	connect_to(argv[4], argv[5]);
-	if (ioctl(device, CAPTURE_RING_IOC_START, &start))
+	if (way < 7 && ioctl(device, CAPTURE_RING_IOC_START, &start))
 		die("START");
-	if (!way)
+	if (way >= 7)
+		still(way == 8);
+	else if (!way)
 		by_read();
 	else if (way == 3 || way == 4)
 		zero_copy();
 	else
 		mapped(way == 1, way < 5);
 	shutdown(peer, SHUT_WR);
+	while (read(peer, &end, 1) > 0)
+		;
 	printf("blocks=%u sends=%u copied=%u\n", blocks, sends, copied);
 	return 0;
 }

@@ -122,9 +122,11 @@ static void a_reopen(struct worker *w)
 		unmap(w);	/* it keeps the file */
 	close(FD);
 	w->nr_held = 0;
-	fd = record(REOPEN, open(DEVICE, O_RDWR | O_CLOEXEC | (once_in(w, 2) ? O_NONBLOCK : 0)));
+	fd = record(REOPEN, open(DEVICE, O_RDWR | O_CLOEXEC | (once_in(w, 4) ? 0 : O_NONBLOCK)));
 	if (fd < 0)
 		return;
+	if (once_in(w, 4))
+		small.flags = CAPTURE_RING_SETUP_USER;
 	if (!once_in(w, 16))
 		ioctl(fd, CAPTURE_RING_IOC_SETUP, &small);
 	if (fd != FD) {
@@ -166,13 +168,9 @@ static void a_mmap(struct worker *w)
 
 static void a_remap(struct worker *w)
 {
-	/*
-	 * Not MADV_COLD and MADV_PAGEOUT: without CONFIG_TRANSPARENT_HUGEPAGE the kernel (6.12) never comes back from them on
-	 * a part of a compound page, since its stub of split_folio() claims to have split it.
-	 */
 	static const int advice[] = { MADV_NORMAL, MADV_DONTNEED, MADV_DOFORK, MADV_DONTFORK, MADV_WILLNEED, MADV_REMOVE,
 				      MADV_HUGEPAGE, MADV_MERGEABLE, MADV_DODUMP, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
-				      MADV_FREE };
+				      MADV_FREE, MADV_COLD, MADV_PAGEOUT };
 	size_t offset;
 	char *memory;
 
@@ -181,7 +179,8 @@ static void a_remap(struct worker *w)
 	offset = below(w, w->ring_bytes / 4096 + 1) * 4096;
 	switch (below(w, 6)) {
 	case 0:
-		record(REMAP, munmap(w->ring + offset, w->ring_bytes - offset ? w->ring_bytes - offset : 4096));
+		/* what is behind the mapping is another thread's */
+		record(REMAP, munmap(w->ring + offset, w->ring_bytes - offset));
 		w->ring_bytes = offset;
 		if (!offset)
 			w->ring = NULL;
@@ -236,7 +235,7 @@ static void drain(int fd)
 
 static void a_send(struct worker *w)
 {
-	size_t offset = w->ring_bytes ? below(w, w->ring_bytes) : 0, bytes = below(w, 200000);
+	size_t offset = w->ring_bytes ? below(w, w->ring_bytes) : 0, bytes = below(w, once_in(w, 16) ? 200000 : 20000);
 	char control[256];
 	struct msghdr message = { .msg_control = control, .msg_controllen = sizeof(control) };
 
@@ -279,7 +278,7 @@ static void a_file_call(struct worker *w)
 		record(FILE_CALL, lseek(FD, below(w, 100), SEEK_SET));
 		break;
 	case 1:
-		record(FILE_CALL, fcntl(FD, F_SETFL, once_in(w, 2) ? O_NONBLOCK : 0));
+		record(FILE_CALL, fcntl(FD, F_SETFL, once_in(w, 4) ? 0 : O_NONBLOCK));
 		break;
 	case 2:
 		record(FILE_CALL, write(FD, "x", 1));
@@ -287,8 +286,7 @@ static void a_file_call(struct worker *w)
 	case 3:
 		record(FILE_CALL, fsync(FD));
 		break;
-	default:	/* memory that is registered, or being filled, goes away */
-		munmap(w->area[0], AREA_BYTES);
+	default:	/* memory that is registered, or being filled, goes away; in one call, for others map, too */
 		record(FILE_CALL, mmap(w->area[0], AREA_BYTES, PROT_READ | PROT_WRITE,
 				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED ? -1 : 0);
 	}
@@ -320,8 +318,8 @@ static const struct step {
 	void (*run)(struct worker *w);
 	unsigned int weight;
 } steps[] = {
-	{ a_call, 1400 }, { an_open, 10 }, { a_reopen, 10 }, { a_mmap, 60 }, { a_remap, 60 }, { a_read, 120 },
-	{ a_poll, 60 }, { a_send, 120 }, { a_splice, 100 }, { a_file_call, 56 }, { a_fork, 4 },
+	{ a_call, 1590 }, { an_open, 10 }, { a_reopen, 4 }, { a_mmap, 60 }, { a_remap, 60 }, { a_read, 90 },
+	{ a_poll, 40 }, { a_send, 50 }, { a_splice, 50 }, { a_file_call, 45 }, { a_fork, 1 },
 };
 
 #define STEP_WEIGHTS	2000

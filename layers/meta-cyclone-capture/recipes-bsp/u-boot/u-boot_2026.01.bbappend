@@ -4,6 +4,7 @@ FILESEXTRAPATHS:prepend:socfpga := "${THISDIR}/files:${CYCLONE_CAPTURE_RENDERED}
 
 # u-boot-2026.cfg is last: it has what this release calls by another name, and where the card's layout puts U-Boot.
 SRC_URI:append:socfpga = " \
+    file://0001-mmc-dw_mmc-report-data-errors-in-DMA-mode.patch \
     file://capture.cfg \
     file://u-boot.cfg \
     file://u-boot-2026.cfg \
