@@ -2,9 +2,11 @@
 /*
  * Memory of the blocks; see block.h.
  *
- * Compound pages (__GFP_COMP), because vm_insert_pages() wants them so and because the network stack then merges a
- * whole chunk into one fragment. Low memory only, not movable: the DMA's address is 32 bits, and a page in CMA could
- * not be pinned by a socket or a disk for long. Never at the price of killing a process (__GFP_RETRY_MAYFAIL).
+ * Chunks of many pages, split into pages that are counted one by one (split_page()). Not compound pages, though a
+ * socket takes one of them as one fragment: without CONFIG_TRANSPARENT_HUGEPAGE, which a 32-bit ARM never has,
+ * madvise(MADV_COLD) on a part of a compound page does not return (6.12's stub of split_folio() says that it has split
+ * it). Low memory only, not movable: the DMA's address is 32 bits, and a page in CMA could not be pinned by a socket or
+ * a disk for long. Never at the price of killing a process (__GFP_RETRY_MAYFAIL).
  */
 #include <linux/dma-mapping.h>
 #include <linux/log2.h>
@@ -21,11 +23,32 @@ static struct page *chunk_pages(unsigned int *order)
 	struct page *page;
 
 	for (;;) {
-		page = alloc_pages(GFP_KERNEL | __GFP_COMP | __GFP_ZERO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL, *order);
+		page = alloc_pages(GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL, *order);
+		if (page && *order)
+			split_page(page, *order);
 		if (page || !*order)
 			return page;
 		--*order;
 	}
+}
+
+/* Each page stays until the last of its users is done with it. */
+static void chunk_put(const struct capture_chunk *chunk)
+{
+	unsigned int i;
+
+	for (i = 0; i < chunk->bytes >> PAGE_SHIFT; i++)
+		put_page(chunk->page + i);
+}
+
+static bool chunk_referenced(const struct capture_chunk *chunk)
+{
+	unsigned int i;
+
+	for (i = 0; i < chunk->bytes >> PAGE_SHIFT; i++)
+		if (page_ref_count(chunk->page + i) > 1)
+			return true;
+	return false;
 }
 
 static int chunk_map(struct device *dev, struct capture_chunk *chunk)
@@ -44,7 +67,7 @@ static int chunk_alloc(struct device *dev, struct capture_chunk *chunk, unsigned
 	chunk->bytes = PAGE_SIZE << *order;
 	ret = chunk_map(dev, chunk);
 	if (ret)
-		put_page(chunk->page);
+		chunk_put(chunk);
 	return ret;
 }
 
@@ -93,6 +116,34 @@ int capture_block_alloc(struct device *dev, struct capture_block *block, u32 byt
 }
 
 /**
+ * capture_block_place() - give a block memory that is set aside, and map that for the DMA
+ * @dev: the device whose DMA writes it
+ * @block: block without memory; keeps none when this fails
+ * @bytes: size, a multiple of the page size
+ * @page: its first page, of so many in a row
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int capture_block_place(struct device *dev, struct capture_block *block, u32 bytes, struct page *page)
+{
+	struct capture_chunk *chunk = kvzalloc(sizeof(*chunk), GFP_KERNEL);
+
+	if (!chunk)
+		return -ENOMEM;
+	chunk->page = page;
+	chunk->bytes = bytes;
+	if (chunk_map(dev, chunk)) {
+		kvfree(chunk);
+		return -ENOMEM;
+	}
+	block->bytes = bytes;
+	block->chunks = chunk;
+	block->nr_chunks = 1;
+	block->reserved = true;
+	return 0;
+}
+
+/**
  * capture_block_free() - end the DMA mapping and drop the driver's reference to the pages
  * @dev: the device whose DMA wrote it
  * @block: block of the ring that the DMA does not own; may be without memory
@@ -103,8 +154,9 @@ void capture_block_free(struct device *dev, struct capture_block *block)
 {
 	if (!block->unmapped)
 		capture_block_unmap(dev, block);
-	while (block->nr_chunks)
-		put_page(block->chunks[--block->nr_chunks].page);
+	for (; block->nr_chunks; block->nr_chunks--)
+		if (!block->reserved)
+			chunk_put(&block->chunks[block->nr_chunks - 1]);
 	kvfree(block->chunks);
 	block->chunks = NULL;
 	block->unmapped = false;
@@ -139,7 +191,7 @@ bool capture_block_referenced(const struct capture_block *block)
 	unsigned int i;
 
 	for (i = 0; i < block->nr_chunks; i++)
-		if (page_ref_count(block->chunks[i].page) > 1)
+		if (chunk_referenced(&block->chunks[i]))
 			return true;
 	return false;
 }
@@ -165,8 +217,8 @@ unsigned int capture_block_pages(const struct capture_block *block, struct page 
  * capture_block_find() - the page behind an offset
  * @block: block of the ring
  * @offset: offset into it, less than its size
- * @page: set to the first page of the chunk
- * @within: set to the offset from that page
+ * @page: set to the page
+ * @within: set to the offset into that page
  *
  * Return: bytes from there to the chunk's end.
  */
@@ -178,8 +230,8 @@ u32 capture_block_find(const struct capture_block *block, u32 offset, struct pag
 		offset -= chunk->bytes;
 		chunk++;
 	}
-	*page = chunk->page;
-	*within = offset;
+	*page = chunk->page + (offset >> PAGE_SHIFT);
+	*within = offset_in_page(offset);
 	return chunk->bytes - offset;
 }
 

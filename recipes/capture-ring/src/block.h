@@ -2,9 +2,10 @@
 /*
  * A block: one DMA buffer, in chunks, mapped for the DMA as long as it lives.
  *
- * The ring's blocks are made of compound pages. Any number of pages will do: chunks of up to 1 MiB are put together,
- * smaller ones where memory is fragmented. Chunks are given back by dropping our reference, never by force: a socket or
- * a disk that still reads them keeps them alive. A block may be memory of user space instead; see user.h.
+ * The ring's blocks are made of single pages, in chunks of neighbours. Any number of pages will do: chunks of up to
+ * 1 MiB are put together, smaller ones where memory is fragmented. Pages are given back by dropping our reference,
+ * never by force: a socket or a disk that still reads them keeps them alive. A block may be memory of user space
+ * instead; see user.h.
  */
 #ifndef CAPTURE_BLOCK_H
 #define CAPTURE_BLOCK_H
@@ -56,6 +57,7 @@ struct capture_chunk {
  * @state: who owns it, guarded by the ring's lock
  * @synced: the CPU side of the mapping owns the caches
  * @unmapped: read() has taken it out of its mapping
+ * @reserved: its memory is set aside for the ring and is never freed
  * @bytes: size
  * @nr_chunks: number of @chunks
  * @chunks: its memory, in the order of the mapping
@@ -67,6 +69,7 @@ struct capture_block {
 	enum capture_state state;
 	bool synced;
 	bool unmapped;
+	bool reserved;
 	u32 bytes;
 	unsigned int nr_chunks;
 	struct capture_chunk *chunks;
@@ -75,6 +78,7 @@ struct capture_block {
 };
 
 int capture_block_alloc(struct device *dev, struct capture_block *block, u32 bytes);
+int capture_block_place(struct device *dev, struct capture_block *block, u32 bytes, struct page *page);
 void capture_block_free(struct device *dev, struct capture_block *block);
 int capture_block_renew(struct device *dev, struct capture_block *block);
 bool capture_block_referenced(const struct capture_block *block);

@@ -61,6 +61,7 @@ struct capture_stream {
  * @lock: serialises all that changes the device: open, close, start, stop, hand-overs, mmap and the unbinding
  * @opened: there is an owner
  * @stuck: the DMA could not be stopped
+ * @coherent: the CPU sees what the DMA writes without being told
  * @way: how the capture's data are taken
  * @block_bytes: what the device tree says
  * @blocks: what the device tree says
@@ -82,6 +83,7 @@ struct capture {
 	struct mutex lock;	/* serialises all that changes the device */
 	bool opened;
 	bool stuck;
+	bool coherent;
 	enum capture_way way;
 	u32 block_bytes;
 	u32 blocks;
@@ -105,6 +107,7 @@ int capture_stop(struct capture *capture);
 int capture_drain(struct capture *capture, struct capture_ring_end *end);
 int capture_abort(struct capture *capture);
 void capture_complete(struct capture *capture, u32 bytes, u32 flags, u32 gaps);
+void capture_complete_lost(struct capture *capture, u32 bytes, u32 flags, u32 gaps, u64 lost);
 
 /* owners and their wishes: owner.c */
 bool capture_size_is_valid(u32 block_bytes, u32 blocks);
@@ -115,6 +118,7 @@ void capture_unplug(struct capture *capture);
 void capture_unplugged(struct capture *capture);
 
 /* taking data: take.c, read.c */
+void capture_reap_due(struct capture *capture);
 int capture_wait(struct capture *capture, bool nonblock);
 int capture_dequeue(struct capture *capture, struct capture_ring_batch *batch, bool nonblock);
 void capture_dequeued(struct capture *capture, const struct capture_ring_batch *batch);

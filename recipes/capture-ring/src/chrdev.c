@@ -44,6 +44,10 @@ static __poll_t capture_poll(struct file *file, poll_table *table)
 	struct capture *capture = file->private_data;
 
 	poll_wait(file, &capture->ring.wait, table);
+	if (READ_ONCE(capture->ring.due) && !capture_lock(capture)) {
+		capture_reap_due(capture);
+		capture_unlock(capture);
+	}
 	if (READ_ONCE(capture->ring.gone))
 		return EPOLLERR | EPOLLHUP;
 	/* the end is only for read() an event, which says so by returning nothing */

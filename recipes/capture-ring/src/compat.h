@@ -3,8 +3,14 @@
 #ifndef CAPTURE_COMPAT_H
 #define CAPTURE_COMPAT_H
 
+#include <linux/compiler.h>
 #include <linux/mm.h>
 #include <linux/version.h>
+
+/* since 6.12: a variable that CONFIG_INIT_STACK_ALL_ZERO need not clear */
+#ifndef __uninitialized
+#define __uninitialized
+#endif
 
 /* vm_flags may only be changed through helpers since 6.3 (commit bc292ab00f6c) */
 static inline void capture_vm_flags(struct vm_area_struct *vma, unsigned long set, unsigned long clear)

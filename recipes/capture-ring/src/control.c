@@ -65,10 +65,11 @@ void capture_put(struct capture *capture)
 int capture_lock(struct capture *capture)
 {
 	mutex_lock(&capture->lock);
-	if (!capture->ring.gone)
-		return 0;
-	mutex_unlock(&capture->lock);
-	return -ENODEV;
+	if (capture->ring.gone) {
+		mutex_unlock(&capture->lock);
+		return -ENODEV;
+	}
+	return 0;
 }
 
 /**
@@ -156,6 +157,18 @@ int capture_stop(struct capture *capture)
 	return 0;
 }
 
+/* There is no block that the DMA has or could get: nothing is taken until user space gives one back. */
+static bool is_starved(struct capture_ring *ring)
+{
+	bool starved;
+
+	capture_ring_lock(ring);
+	starved = !ring->count[CAPTURE_HARDWARE] && !ring->count[CAPTURE_FREE] &&
+		  !(ring->count[CAPTURE_DONE] && ring->overflow == CAPTURE_RING_OVERFLOW_OVERWRITE_OLDEST);
+	capture_ring_unlock(ring);
+	return starved;
+}
+
 /* Let the DMA take what the FIFO holds, as long as it takes something. Return: what is left. */
 static u32 empty_fifo(struct capture *capture)
 {
@@ -163,8 +176,10 @@ static u32 empty_fifo(struct capture *capture)
 	int steps = 0;
 
 	for (;;) {
+		bool starved = is_starved(&capture->ring);
+
 		level = capture_source_level(&capture->source);
-		if (!level || (level == last && ++steps > DRAIN_STEPS))
+		if (!level || starved || (level == last && ++steps > DRAIN_STEPS))
 			return level;
 		if (level != last)
 			steps = 0;
@@ -285,7 +300,22 @@ static void watch(struct work_struct *work)
 }
 
 /**
- * capture_complete() - the provider reports its oldest block as filled
+ * capture_complete_lost() - the provider reports its oldest block as filled, and knows what was lost
+ * @capture: the device
+ * @bytes: bytes written
+ * @flags: CAPTURE_RING_BLOCK_*
+ * @gaps: number of gaps in it, as far as the hardware tells them apart
+ * @lost: with CAPTURE_RING_BLOCK_GAP: bytes that the source has lost since the start, this gap's included
+ */
+void capture_complete_lost(struct capture *capture, u32 bytes, u32 flags, u32 gaps, u64 lost)
+{
+	capture_ring_complete(&capture->ring, bytes, flags, gaps, lost);
+	if (READ_ONCE(capture->ring.ending) && READ_ONCE(capture->ring.running))
+		schedule_work(&capture->end);
+}
+
+/**
+ * capture_complete() - the provider reports its oldest block as filled, and leaves it to the source what was lost
  * @capture: the device
  * @bytes: bytes written
  * @flags: CAPTURE_RING_BLOCK_*
@@ -295,7 +325,5 @@ void capture_complete(struct capture *capture, u32 bytes, u32 flags, u32 gaps)
 {
 	u64 lost = flags & CAPTURE_RING_BLOCK_GAP ? capture_source_lost(&capture->source) : 0;
 
-	capture_ring_complete(&capture->ring, bytes, flags, gaps, lost);
-	if (READ_ONCE(capture->ring.ending) && READ_ONCE(capture->ring.running))
-		schedule_work(&capture->end);
+	capture_complete_lost(capture, bytes, flags, gaps, lost);
 }

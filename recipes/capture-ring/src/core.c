@@ -49,6 +49,9 @@ static int probe_ring(struct capture *capture)
 
 	if (ret)
 		return ret;
+	ret = capture_region_init(&capture->ring.region, dev);
+	if (ret)
+		return ret;
 	ret = devm_add_action(dev, free_action, &capture->ring);
 	if (ret)
 		return ret;
@@ -58,6 +61,7 @@ static int probe_ring(struct capture *capture)
 			capture->blocks, capture->block_bytes);
 		return ret;
 	}
+	capture->coherent = !dma_need_sync(capture->ring.dev, capture->ring.blocks[0].chunks[0].dma);
 	capture->stream.copybreak = capture_copybreak(capture);
 	return 0;
 }
@@ -68,7 +72,10 @@ static int probe_hardware(struct capture *capture, struct platform_device *pdev)
 
 	if (ret)
 		return ret;
-	capture->dma = capture_msgdma_create(capture);
+	if (device_property_present(capture->dev, "dmas"))
+		capture->dma = capture_dmaengine_create(capture);
+	else
+		capture->dma = capture_msgdma_create(capture);
 	if (IS_ERR(capture->dma))
 		return PTR_ERR(capture->dma);
 	capture->ring.dma = capture->dma;

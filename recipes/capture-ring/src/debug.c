@@ -60,6 +60,7 @@ static int statistics_show(struct seq_file *file, void *unused)
 	counters.bytes_lost += capture_source_lost(&capture->source);
 	show_ring(file, &capture->ring);
 	show_counters(file, &counters);
+	seq_printf(file, "coherent\t%u\nreserved_memory\t%llu\n", capture->coherent, capture->ring.region.bytes);
 	seq_printf(file, "copybreak\t%u\n", capture->stream.copybreak);
 	capture_unlock(capture);
 	return 0;
@@ -93,6 +94,21 @@ void capture_show_registers(struct seq_file *file, const char *window, const voi
 	for (; table->name; table++)
 		seq_printf(file, "%s\t%#04x\t%s\t%#010x\n", window, table->offset, table->name,
 			   readl(registers + table->offset));
+}
+
+/**
+ * capture_debug_regmap() - show a register window in regmap's part of debugfs, too, until the device is unbound
+ * @dev: the platform device
+ * @registers: where it is
+ * @config: its name, and how much of it may be read without harm
+ *
+ * Return: 0, also on a kernel that has no such view, or an error.
+ */
+int capture_debug_regmap(struct device *dev, void __iomem *registers, const struct regmap_config *config)
+{
+	if (!IS_ENABLED(CONFIG_DEBUG_FS) || !IS_REACHABLE(CONFIG_REGMAP_MMIO))
+		return 0;
+	return PTR_ERR_OR_ZERO(devm_regmap_init_mmio(dev, registers, config));
 }
 
 static void remove_action(void *data)

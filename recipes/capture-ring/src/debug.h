@@ -3,9 +3,11 @@
 #ifndef CAPTURE_DEBUG_H
 #define CAPTURE_DEBUG_H
 
+#include <linux/regmap.h>
 #include <linux/types.h>
 
 struct capture;
+struct device;
 struct seq_file;
 
 /**
@@ -20,6 +22,7 @@ struct capture_register {
 
 void capture_show_registers(struct seq_file *file, const char *window, const void __iomem *registers,
 			    const struct capture_register *table);
+int capture_debug_regmap(struct device *dev, void __iomem *registers, const struct regmap_config *config);
 int capture_debug_create(struct capture *capture);
 
 #endif /* CAPTURE_DEBUG_H */

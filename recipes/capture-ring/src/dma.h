@@ -26,6 +26,7 @@ struct seq_file;
  * @push: give the engine the rest of a block that did not fit as a whole; called with the ring's lock held. Return:
  *        false when there is still a rest
  * @check: look for completions whose interrupt was lost, and complete them. Return: whether there were some
+ * @reap: complete what the ring's @due tells of, and feed; only for providers that set it
  * @show: show registers in debugfs
  */
 struct capture_dma_ops {
@@ -35,6 +36,7 @@ struct capture_dma_ops {
 	bool (*queue)(struct capture_dma *dma, struct capture_block *block);
 	bool (*push)(struct capture_dma *dma);
 	bool (*check)(struct capture_dma *dma);
+	void (*reap)(struct capture_dma *dma);
 	void (*show)(struct capture_dma *dma, struct seq_file *file);
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The state machine of the blocks: what happens between the driver and user space; see ring.h. */
+/* The state machine of the blocks: what changes hands between device, driver and user space; see ring.h. */
 #include <linux/device.h>
 
 #include "dma.h"
@@ -18,6 +18,53 @@ bool capture_ring_readable(struct capture_ring *ring)
 	readable = !list_empty(&ring->list[CAPTURE_DONE]);
 	spin_unlock(&ring->lock);
 	return readable;
+}
+
+/* From the CPU's hands to the device's. */
+static bool for_device(struct capture_ring *ring, struct capture_block *block)
+{
+	if (block->unmapped) {
+		block->synced = false;
+		return !capture_block_map(ring->dev, block);
+	}
+	/* user space may have written to a buffer of its own at any time; nobody can write to ours */
+	if (block->synced || block->user)
+		capture_block_for_device(ring->dev, block);
+	return true;
+}
+
+/**
+ * capture_ring_prepare() - hand a block from the CPU to the device
+ * @ring: the ring
+ * @block: the block, in no list
+ *
+ * Return: whether the DMA may have it.
+ */
+bool capture_ring_prepare(struct capture_ring *ring, struct capture_block *block)
+{
+	bool usable;
+
+	if (block->state == CAPTURE_USER)
+		trace_capture_block_given_back(&block->filled);
+	usable = for_device(ring, block);
+	if (!usable)
+		dev_err(ring->dev, "block %u cannot be mapped for the DMA again and is out of use until the next SETUP\n",
+			block->filled.index);
+	return usable;
+}
+
+/**
+ * capture_ring_free_block() - the block may be filled again
+ * @ring: the ring
+ * @block: the block, in no list
+ */
+void capture_ring_free_block(struct capture_ring *ring, struct capture_block *block)
+{
+	bool usable = capture_ring_prepare(ring, block);
+
+	capture_ring_lock(ring);
+	capture_ring_put(ring, block, usable ? CAPTURE_FREE : CAPTURE_NONE);
+	capture_ring_unlock(ring);
 }
 
 /**
@@ -92,17 +139,24 @@ static bool batch_is_owned(struct capture_ring *ring, const struct capture_ring_
  */
 int capture_ring_enqueue(struct capture_ring *ring, const struct capture_ring_batch *batch)
 {
+	u32 i, usable = 0;
 	bool owned;
-	u32 i;
 
+	BUILD_BUG_ON(CAPTURE_RING_BATCH > 32);
 	spin_lock(&ring->lock);
 	owned = batch_is_owned(ring, batch);
 	spin_unlock(&ring->lock);
 	if (!owned)
 		return -EINVAL;
 	for (i = 0; i < batch->count; i++)
-		capture_ring_free_block(ring, &ring->blocks[batch->block[i].index]);
-	capture_ring_feed(ring);
+		if (capture_ring_prepare(ring, &ring->blocks[batch->block[i].index]))
+			usable |= BIT(i);
+	capture_ring_lock(ring);
+	for (i = 0; i < batch->count; i++)
+		capture_ring_put(ring, &ring->blocks[batch->block[i].index],
+				 usable & BIT(i) ? CAPTURE_FREE : CAPTURE_NONE);
+	capture_ring_feed_locked(ring);
+	capture_ring_unlock(ring);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <linux/uaccess.h>
 
 #include "capture.h"
+#include "compat.h"
 #include "user.h"
 
 #define SETUP_FLAGS	(CAPTURE_RING_SETUP_FORWARD_ONLY | CAPTURE_RING_SETUP_TAI | CAPTURE_RING_SETUP_USER)
@@ -22,6 +23,8 @@ static int ioctl_info(struct capture *capture, void __user *to)
 	info.blocks = ring->nr_blocks;
 	info.map_bytes = ring->flags & CAPTURE_RING_SETUP_USER ? 0 : (u64)ring->nr_blocks * ring->block_bytes;
 	info.alignment = capture_user_alignment();
+	if (capture->coherent)
+		info.flags |= CAPTURE_RING_INFO_COHERENT;
 	info.source_fifo_bytes = capture_source_fifo_bytes(&capture->source);
 	capture_unlock(capture);
 	return copy_to_user(to, &info, sizeof(info)) ? -EFAULT : 0;
@@ -128,7 +131,8 @@ static int ioctl_sync(struct capture *capture, const void __user *from)
 	ret = capture_lock(capture);
 	if (ret)
 		return ret;
-	ret = capture_ring_sync(&capture->ring, &sync);
+	/* the block that read() is at is nobody else's, and may be out of its mapping */
+	ret = capture->way == CAPTURE_WAY_STREAM ? -EINVAL : capture_ring_sync(&capture->ring, &sync);
 	capture_unlock(capture);
 	return ret;
 }
@@ -161,9 +165,16 @@ static int ioctl_unregister(struct capture *capture, const void __user *from)
 	return capture_unregister(capture, user.index);
 }
 
+/* Of a batch only those blocks are copied that count: mostly few, and all of them are many bytes. */
+static size_t batch_bytes(u32 count)
+{
+	return offsetof(struct capture_ring_batch, block) + count * sizeof(struct capture_ring_block);
+}
+
+/* Without its blocks. */
 static int batch_from_user(struct capture_ring_batch *batch, const void __user *from)
 {
-	if (copy_from_user(batch, from, sizeof(*batch)))
+	if (copy_from_user(batch, from, batch_bytes(0)))
 		return -EFAULT;
 	if (!batch->count || batch->count > CAPTURE_RING_BATCH || batch->flags || batch->reserved)
 		return -EINVAL;
@@ -172,16 +183,15 @@ static int batch_from_user(struct capture_ring_batch *batch, const void __user *
 
 static int ioctl_dequeue(struct capture *capture, void __user *user, bool nonblock)
 {
-	struct capture_ring_batch batch;
+	struct capture_ring_batch batch __uninitialized;
 	int ret = batch_from_user(&batch, user);
 
 	if (ret)
 		return ret;
-	memset(batch.block, 0, sizeof(batch.block));
 	ret = capture_dequeue(capture, &batch, nonblock);
 	if (ret)
 		return ret;
-	if (!copy_to_user(user, &batch, sizeof(batch))) {
+	if (!copy_to_user(user, &batch, batch_bytes(batch.count))) {
 		capture_dequeued(capture, &batch);
 		return 0;
 	}
@@ -191,11 +201,13 @@ static int ioctl_dequeue(struct capture *capture, void __user *user, bool nonblo
 
 static int ioctl_enqueue(struct capture *capture, const void __user *from)
 {
-	struct capture_ring_batch batch;
+	struct capture_ring_batch batch __uninitialized;
 	int ret = batch_from_user(&batch, from);
 
 	if (ret)
 		return ret;
+	if (copy_from_user(batch.block, from + batch_bytes(0), batch_bytes(batch.count) - batch_bytes(0)))
+		return -EFAULT;
 	ret = capture_lock(capture);
 	if (ret)
 		return ret;

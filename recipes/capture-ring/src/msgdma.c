@@ -13,83 +13,11 @@
 #include <linux/iopoll.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
+#include <linux/regmap.h>
 
 #include "capture.h"
 #include "debug.h"
-
-/* dispatcher: control and status */
-#define CSR_STATUS		0x00
-#define   STATUS_STOPPED	BIT(5)
-#define   STATUS_RESETTING	BIT(6)
-#define   STATUS_IRQ		BIT(9)	/* write one to clear */
-#define CSR_CONTROL		0x04
-#define   CONTROL_STOP		BIT(0)
-#define   CONTROL_RESET		BIT(1)
-#define   CONTROL_IRQ_ENABLE	BIT(4)
-#define CSR_LEVEL		0x08
-#define CSR_RESPONSE_LEVEL	0x0c
-#define   RESPONSE_LEVEL_MASK	GENMASK(15, 0)
-
-/* extended descriptor */
-#define DESCRIPTOR_READ_LOW	0x00
-#define DESCRIPTOR_WRITE_LOW	0x04
-#define DESCRIPTOR_LENGTH	0x08
-#define DESCRIPTOR_BURST	0x0c
-#define DESCRIPTOR_STRIDE	0x10
-#define   STRIDE_WRITE_ONE	BIT(16)
-#define DESCRIPTOR_READ_HIGH	0x14
-#define DESCRIPTOR_WRITE_HIGH	0x18
-#define DESCRIPTOR_CONTROL	0x1c
-#define   DESCRIPTOR_IRQ	BIT(14)	/* interrupt when the transfer is complete */
-#define   DESCRIPTOR_GO		BIT(31)
-
-/* response */
-#define RESPONSE_BYTES		0x00
-#define RESPONSE_STATUS		0x04	/* reading it takes the response out of the FIFO */
-#define   RESPONSE_GAP		BIT(0)	/* the stream's error bit 0: data was lost before a word of this transfer */
-#define   RESPONSE_FAILED	GENMASK(7, 1)	/* the other error bits; early ends show in the bytes */
-
-#define DEPTH_MIN		8
-#define DEPTH_MAX		1024
-#define QUIET_TIMEOUT_US	100000
-
-/**
- * struct msgdma - the dispatcher
- * @dma: base
- * @csr: control and status registers
- * @descriptor: where a descriptor is written
- * @response: where responses are read
- * @depth: descriptors that the FIFO holds
- * @in_flight: descriptors written whose response was not read, guarded by the ring's lock
- * @rest: block whose descriptors did not all fit, guarded by the ring's lock
- * @rest_chunk: first chunk of it that has no descriptor yet
- * @interrupts: interrupts taken
- * @seen: interrupts when the watch last found responses waiting
- * @waiting: it found some
- * @reap_lock: guards the response FIFO and what follows
- * @chunk: chunks of the oldest block that are filled
- * @bytes: bytes in them
- * @flags: CAPTURE_RING_BLOCK_* of them
- * @gaps: chunks with a gap among them
- */
-struct msgdma {
-	struct capture_dma dma;
-	void __iomem *csr;
-	void __iomem *descriptor;
-	void __iomem *response;
-	u32 depth;
-	u32 in_flight;
-	struct capture_block *rest;
-	unsigned int rest_chunk;
-	unsigned int interrupts;
-	unsigned int seen;
-	bool waiting;
-	struct mutex reap_lock;	/* one reader of the response FIFO */
-	unsigned int chunk;
-	u32 bytes;
-	u32 flags;
-	u32 gaps;
-};
+#include "msgdma.h"
 
 static struct msgdma *to_msgdma(struct capture_dma *dma)
 {
@@ -159,6 +87,7 @@ static void msgdma_forget(struct msgdma *msgdma)
 
 	lockdep_assert_held(&msgdma->reap_lock);
 	next_block(msgdma);
+	WRITE_ONCE(ring->due, false);
 	msgdma->waiting = false;
 	spin_lock(&ring->lock);
 	msgdma->in_flight = 0;
@@ -210,18 +139,35 @@ static bool msgdma_response(struct msgdma *msgdma, u32 bytes, u32 status)
 	return true;
 }
 
+static u32 responses(const struct msgdma *msgdma)
+{
+	return readl(msgdma->csr + CSR_RESPONSE_LEVEL) & RESPONSE_LEVEL_MASK;
+}
+
 /* Return: whether a block was completed. */
 static bool msgdma_reap(struct msgdma *msgdma)
 {
 	bool some = false;
 
 	lockdep_assert_held(&msgdma->reap_lock);
-	while (readl(msgdma->csr + CSR_RESPONSE_LEVEL) & RESPONSE_LEVEL_MASK) {
+	WRITE_ONCE(msgdma->dma.capture->ring.due, false);
+	while (responses(msgdma)) {
 		u32 bytes = readl(msgdma->response + RESPONSE_BYTES);
 
 		some |= msgdma_response(msgdma, bytes, readl(msgdma->response + RESPONSE_STATUS));
 	}
 	return some;
+}
+
+/* Complete what there is, and fill up the FIFO. */
+static void msgdma_serve(struct capture_dma *dma)
+{
+	struct msgdma *msgdma = to_msgdma(dma);
+
+	mutex_lock(&msgdma->reap_lock);
+	msgdma_reap(msgdma);
+	mutex_unlock(&msgdma->reap_lock);
+	capture_ring_feed(&dma->capture->ring);
 }
 
 /*
@@ -234,8 +180,11 @@ static bool msgdma_check(struct capture_dma *dma)
 	unsigned int interrupts = READ_ONCE(msgdma->interrupts);
 	bool recovered = false, waiting;
 
+	/* who waited for a block was killed before he could look */
+	if (READ_ONCE(dma->capture->ring.due))
+		msgdma_serve(dma);
 	mutex_lock(&msgdma->reap_lock);
-	waiting = readl(msgdma->csr + CSR_RESPONSE_LEVEL) & RESPONSE_LEVEL_MASK;
+	waiting = responses(msgdma);
 	if (waiting && msgdma->waiting && msgdma->seen == interrupts) {
 		writel(STATUS_IRQ, msgdma->csr + CSR_STATUS);
 		recovered = msgdma_reap(msgdma);
@@ -244,6 +193,24 @@ static bool msgdma_check(struct capture_dma *dma)
 	msgdma->seen = interrupts;
 	mutex_unlock(&msgdma->reap_lock);
 	return recovered;
+}
+
+/*
+ * Who waits for a block is woken at once and reaps for himself: a change of tasks less than by way of the thread, which
+ * is for when nobody waits, or much has piled up and the FIFO should be filled soon.
+ */
+static bool leave_to_waiter(struct msgdma *msgdma)
+{
+	struct capture_ring *ring = &msgdma->dma.capture->ring;
+
+	if (responses(msgdma) > msgdma->depth / 4)
+		return false;
+	WRITE_ONCE(ring->due, true);
+	/* with a barrier: he looks for @due behind his name on the list */
+	if (!wq_has_sleeper(&ring->wait))
+		return false;
+	wake_up_interruptible(&ring->wait);
+	return true;
 }
 
 static irqreturn_t msgdma_interrupt(int irq, void *data)
@@ -255,17 +222,14 @@ static irqreturn_t msgdma_interrupt(int irq, void *data)
 	/* before the responses are read: one that comes meanwhile interrupts again */
 	writel(STATUS_IRQ, msgdma->csr + CSR_STATUS);
 	msgdma->interrupts++;
-	return IRQ_WAKE_THREAD;
+	return leave_to_waiter(msgdma) ? IRQ_HANDLED : IRQ_WAKE_THREAD;
 }
 
 static irqreturn_t msgdma_thread(int irq, void *data)
 {
 	struct msgdma *msgdma = data;
 
-	mutex_lock(&msgdma->reap_lock);
-	msgdma_reap(msgdma);
-	mutex_unlock(&msgdma->reap_lock);
-	capture_ring_feed(&msgdma->dma.capture->ring);
+	msgdma_serve(&msgdma->dma);
 	return IRQ_HANDLED;
 }
 
@@ -340,6 +304,11 @@ static int msgdma_connect(struct capture_dma *dma)
 	return ret < 0 ? dev_err_probe(dev, ret, "no interrupt of the mSGDMA\n") : 0;
 }
 
+/* regmap's view of them; the driver itself reads and writes without it */
+static const struct regmap_config csr_config = {
+	.name = "csr", .reg_bits = 32, .val_bits = 32, .reg_stride = 4, .max_register = CSR_RESPONSE_LEVEL,
+};
+
 static const struct capture_register csr_registers[] = {
 	{ "status", CSR_STATUS },
 	{ "control", CSR_CONTROL },
@@ -360,6 +329,7 @@ static const struct capture_dma_ops msgdma_ops = {
 	.queue = msgdma_queue,
 	.push = msgdma_push,
 	.check = msgdma_check,
+	.reap = msgdma_serve,
 	.show = msgdma_show,
 };
 
@@ -391,6 +361,9 @@ struct capture_dma *capture_msgdma_create(struct capture *capture)
 	ret = msgdma_reset(msgdma);
 	if (ret)
 		return ERR_PTR(dev_err_probe(dev, ret, "the mSGDMA does not come out of reset\n"));
+	ret = capture_debug_regmap(dev, msgdma->csr, &csr_config);
+	if (ret)
+		return ERR_PTR(ret);
 	msgdma->dma.ops = &msgdma_ops;
 	msgdma->dma.capture = capture;
 	msgdma->dma.device = dev;

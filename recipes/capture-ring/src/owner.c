@@ -47,7 +47,7 @@ static int reshape(struct capture *capture, const struct capture_ring_setup *set
 	u32 block_bytes = ring->block_bytes, blocks = ring->nr_blocks, flags = ring->flags;
 	int ret;
 
-	if (atomic_read(&capture->mappings) || has_buffers(ring))
+	if (atomic_read(&capture->mappings) || has_buffers(ring) || capture_ring_is_held(ring))
 		return -EBUSY;
 	if (!(setup->flags & CAPTURE_RING_SETUP_USER) &&
 	    (u64)setup->block_bytes * setup->blocks > min_t(u64, (u64)max_ring_mib * SZ_1M, CAPTURE_RING_STATUS_OFFSET))

@@ -112,6 +112,22 @@ static void begin_block(struct capture *capture, size_t wanted)
 		capture_block_unmap(ring->dev, block);
 }
 
+static void hold(struct page *page, u32 within, u32 bytes)
+{
+	u32 i;
+
+	for (i = 0; i < PFN_UP(within + bytes); i++)
+		get_page(page + i);
+}
+
+static void let_go(struct page *page, u32 within, u32 bytes)
+{
+	u32 i;
+
+	for (i = 0; i < PFN_UP(within + bytes); i++)
+		put_page(page + i);
+}
+
 /* Locked. Return: length of the piece at @page + @within that is the CPU's now, 0: no data, or an error. */
 static int take_piece(struct capture *capture, size_t wanted, bool begun, struct page **page, u32 *within)
 {
@@ -138,7 +154,7 @@ static int take_piece(struct capture *capture, size_t wanted, bool begun, struct
 	part = min_t(size_t, min(part, stream->block->filled.bytes - stream->offset), wanted);
 	if (!stream->block->synced && !stream->block->unmapped)
 		capture_block_range_for_cpu(ring->dev, stream->block, stream->offset, part);
-	get_page(*page);
+	hold(*page, *within, part);
 	return part;
 }
 
@@ -174,9 +190,9 @@ static ssize_t read_piece(struct capture *capture, struct iov_iter *to, bool beg
 	capture_unlock(capture);
 	if (part <= 0)
 		return part;
-	/* without the lock: user memory may have to be paged in; the page is held, even if the device goes away */
-	copied = copy_page_to_iter(page, within, part, to);
-	put_page(page);
+	/* without the lock: user memory may have to be paged in; the pages are held, even if the device goes away */
+	copied = copy_to_iter(page_address(page) + within, part, to);
+	let_go(page, within, part);
 	if (!capture_lock(capture)) {
 		give_back_piece(capture, block, offset, part, copied);
 		capture_unlock(capture);

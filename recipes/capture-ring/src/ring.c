@@ -78,39 +78,6 @@ static void ring_move(struct capture_ring *ring, struct capture_block *block, en
 	capture_ring_put(ring, block, state);
 }
 
-/* From the CPU's hands to the device's. */
-static bool for_device(struct capture_ring *ring, struct capture_block *block)
-{
-	if (block->unmapped) {
-		block->synced = false;
-		return !capture_block_map(ring->dev, block);
-	}
-	/* user space may have written to a buffer of its own at any time; nobody can write to ours */
-	if (block->synced || block->user)
-		capture_block_for_device(ring->dev, block);
-	return true;
-}
-
-/**
- * capture_ring_free_block() - the block may be filled again
- * @ring: the ring
- * @block: the block, in no list
- */
-void capture_ring_free_block(struct capture_ring *ring, struct capture_block *block)
-{
-	bool usable;
-
-	if (block->state == CAPTURE_USER)
-		trace_capture_block_given_back(&block->filled);
-	usable = for_device(ring, block);
-	if (!usable)
-		dev_err(ring->dev, "block %u cannot be mapped for the DMA again and is out of use until the next SETUP\n",
-			block->filled.index);
-	capture_ring_lock(ring);
-	capture_ring_put(ring, block, usable ? CAPTURE_FREE : CAPTURE_NONE);
-	capture_ring_unlock(ring);
-}
-
 /**
  * capture_ring_begin() - note that a capture begins, and when
  * @ring: the ring, reset
@@ -289,18 +256,28 @@ static bool feed_one(struct capture_ring *ring)
 }
 
 /**
- * capture_ring_feed() - give the DMA all blocks for which it has room
- * @ring: the ring; does nothing while no capture runs
+ * capture_ring_feed_locked() - give the DMA all blocks for which it has room
+ * @ring: the ring, locked; does nothing while no capture runs
  */
-void capture_ring_feed(struct capture_ring *ring)
+void capture_ring_feed_locked(struct capture_ring *ring)
 {
-	capture_ring_lock(ring);
+	lockdep_assert_held(&ring->lock);
 	while (ring->running && !ring->ending && ring->dma->ops->push(ring->dma)) {
 		if (ring->limit && ring->fed == ring->limit)
 			break;
 		if (!feed_one(ring))
 			break;
 	}
+}
+
+/**
+ * capture_ring_feed() - give the DMA all blocks for which it has room
+ * @ring: the ring; does nothing while no capture runs
+ */
+void capture_ring_feed(struct capture_ring *ring)
+{
+	capture_ring_lock(ring);
+	capture_ring_feed_locked(ring);
 	capture_ring_unlock(ring);
 }
 
@@ -314,9 +291,9 @@ struct capture_block *capture_ring_oldest(struct capture_ring *ring)
 {
 	struct capture_block *block;
 
-	capture_ring_lock(ring);
+	spin_lock(&ring->lock);	/* nothing changes that the status page shows */
 	block = capture_ring_first(ring, CAPTURE_HARDWARE);
-	capture_ring_unlock(ring);
+	spin_unlock(&ring->lock);
 	return block;
 }
 

@@ -17,8 +17,10 @@
 
 #include <linux/spinlock.h>
 #include <linux/wait.h>
+#include <linux/xarray.h>
 
 #include "block.h"
+#include "region.h"
 
 struct capture_dma;
 
@@ -26,12 +28,15 @@ struct capture_dma;
  * struct capture_ring - all blocks and their order
  * @dev: the device whose DMA writes the blocks
  * @dma: the provider that is fed with FREE blocks
+ * @region: memory that is set aside for its blocks, if any
  * @status: the page that user space may map
  * @block_bytes: size of a block
  * @nr_blocks: number of @blocks
  * @overflow: CAPTURE_RING_OVERFLOW_*
  * @flags: CAPTURE_RING_SETUP_*
  * @blocks: the blocks, in the order of the mapping
+ * @taken: pages of user space that are mapped for the DMA
+ * @due: the interrupt has left completions to who waits for a block: he reaps them before he looks for one
  * @lock: guards what follows, and @blocks' states
  * @list: blocks by state, oldest first; those of CAPTURE_USER and CAPTURE_NONE stay empty
  * @count: number of blocks by state
@@ -51,12 +56,15 @@ struct capture_dma;
 struct capture_ring {
 	struct device *dev;
 	struct capture_dma *dma;
+	struct capture_region region;
 	struct capture_ring_status *status;
 	u32 block_bytes;
 	u32 nr_blocks;
 	u32 overflow;
 	u32 flags;
 	struct capture_block *blocks;
+	struct xarray taken;
+	bool due;
 
 	spinlock_t lock;	/* guards all that follows, and the blocks' states */
 	struct list_head list[CAPTURE_STATES];
@@ -81,6 +89,7 @@ void capture_ring_destroy(struct capture_ring *ring);
 int capture_ring_alloc(struct capture_ring *ring, u32 block_bytes, u32 nr_blocks, u32 flags);
 void capture_ring_free(struct capture_ring *ring);
 int capture_ring_renew(struct capture_ring *ring);
+bool capture_ring_is_held(const struct capture_ring *ring);
 int capture_ring_attach(struct capture_ring *ring, struct capture_user *user, u32 bytes, bool queue);
 struct capture_user *capture_ring_detach(struct capture_ring *ring, u32 index);
 
@@ -89,6 +98,7 @@ void capture_ring_lock(struct capture_ring *ring) __acquires(&ring->lock);
 void capture_ring_unlock(struct capture_ring *ring) __releases(&ring->lock);
 void capture_ring_put(struct capture_ring *ring, struct capture_block *block, enum capture_state state);
 struct capture_block *capture_ring_first(struct capture_ring *ring, enum capture_state state);
+bool capture_ring_prepare(struct capture_ring *ring, struct capture_block *block);
 void capture_ring_free_block(struct capture_ring *ring, struct capture_block *block);
 
 void capture_ring_begin(struct capture_ring *ring, u64 limit);
@@ -101,6 +111,7 @@ void capture_ring_recover(struct capture_ring *ring);
 void capture_ring_reclaim(struct capture_ring *ring);
 
 void capture_ring_feed(struct capture_ring *ring);
+void capture_ring_feed_locked(struct capture_ring *ring);
 struct capture_block *capture_ring_oldest(struct capture_ring *ring);
 void capture_ring_complete(struct capture_ring *ring, u32 bytes, u32 flags, u32 gaps, u64 lost_total);
 

@@ -25,6 +25,7 @@ int capture_ring_init(struct capture_ring *ring, struct device *dev)
 	ring->dev = dev;
 	spin_lock_init(&ring->lock);
 	init_waitqueue_head(&ring->wait);
+	xa_init(&ring->taken);
 	for (state = 0; state < CAPTURE_STATES; state++)
 		INIT_LIST_HEAD(&ring->list[state]);
 	return 0;
@@ -36,6 +37,7 @@ int capture_ring_init(struct capture_ring *ring, struct device *dev)
  */
 void capture_ring_destroy(struct capture_ring *ring)
 {
+	xa_destroy(&ring->taken);
 	if (ring->status)
 		put_page(virt_to_page(ring->status));
 }
@@ -66,12 +68,23 @@ void capture_ring_free(struct capture_ring *ring)
 			struct capture_user *user = blocks[i].user;
 
 			capture_user_unmap(ring->dev, &blocks[i]);
+			capture_user_disclaim(&ring->taken, user);
 			capture_user_unpin(user);
 		} else {
 			capture_block_free(ring->dev, &blocks[i]);
 		}
 	}
 	kvfree(blocks);
+}
+
+static int block_fill(struct capture_ring *ring, struct capture_block *block, u32 bytes)
+{
+	struct page *page;
+
+	if (!ring->region.page)
+		return capture_block_alloc(ring->dev, block, bytes);
+	page = capture_region_take(&ring->region, (u64)block->filled.index * bytes, bytes);
+	return page ? capture_block_place(ring->dev, block, bytes, page) : -ENOMEM;
 }
 
 static int ring_fill(struct capture_ring *ring, u32 block_bytes, u32 nr_blocks)
@@ -82,7 +95,7 @@ static int ring_fill(struct capture_ring *ring, u32 block_bytes, u32 nr_blocks)
 	for (i = 0; i < nr_blocks; i++) {
 		struct capture_block *block = &ring->blocks[i];
 
-		ret = capture_block_alloc(ring->dev, block, block_bytes);
+		ret = block_fill(ring, block, block_bytes);
 		if (ret)
 			return ret;
 		capture_ring_lock(ring);
@@ -134,7 +147,7 @@ int capture_ring_alloc(struct capture_ring *ring, u32 block_bytes, u32 nr_blocks
  *
  * A socket may retransmit from a page long after its owner has closed the device: the next owner must not write there.
  *
- * Return: 0, or -ENOMEM; a later call goes on from there.
+ * Return: 0, or -ENOMEM; a later call goes on from there. For memory that is set aside there is no other.
  */
 int capture_ring_renew(struct capture_ring *ring)
 {
@@ -144,11 +157,25 @@ int capture_ring_renew(struct capture_ring *ring)
 	for (i = 0; i < ring->nr_blocks; i++) {
 		if (!capture_block_referenced(&ring->blocks[i]))
 			continue;
-		ret = capture_block_renew(ring->dev, &ring->blocks[i]);
+		ret = ring->blocks[i].reserved ? -ENOMEM : capture_block_renew(ring->dev, &ring->blocks[i]);
 		if (ret)
 			return ret;
 	}
 	return 0;
+}
+
+/**
+ * capture_ring_is_held() - whether memory that is set aside for the ring could not be taken again at once
+ * @ring: the ring; none of its blocks is mapped
+ */
+bool capture_ring_is_held(const struct capture_ring *ring)
+{
+	u32 i;
+
+	for (i = 0; i < ring->nr_blocks; i++)
+		if (ring->blocks[i].reserved && capture_block_referenced(&ring->blocks[i]))
+			return true;
+	return false;
 }
 
 /**
@@ -158,7 +185,7 @@ int capture_ring_renew(struct capture_ring *ring)
  * @bytes: its length
  * @queue: it may be filled at once, else it is as if it were dequeued
  *
- * Return: its index, or -ENOSPC: all places are taken, or -ENOMEM.
+ * Return: its index; -ENOSPC: all places are taken; -EEXIST: so is a page of it; or -ENOMEM.
  */
 int capture_ring_attach(struct capture_ring *ring, struct capture_user *user, u32 bytes, bool queue)
 {
@@ -174,9 +201,14 @@ int capture_ring_attach(struct capture_ring *ring, struct capture_user *user, u3
 	block = &ring->blocks[index];
 	block->bytes = bytes;
 	block->synced = false;
-	ret = capture_user_map(ring->dev, user, block);
+	ret = capture_user_claim(&ring->taken, user);
 	if (ret)
 		return ret;
+	ret = capture_user_map(ring->dev, user, block);
+	if (ret) {
+		capture_user_disclaim(&ring->taken, user);
+		return ret;
+	}
 	capture_ring_lock(ring);
 	capture_ring_put(ring, block, queue ? CAPTURE_FREE : CAPTURE_USER);
 	capture_ring_unlock(ring);
@@ -210,5 +242,6 @@ struct capture_user *capture_ring_detach(struct capture_ring *ring, u32 index)
 		return NULL;
 	user = block->user;
 	capture_user_unmap(ring->dev, block);
+	capture_user_disclaim(&ring->taken, user);
 	return user;
 }

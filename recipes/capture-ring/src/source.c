@@ -4,12 +4,15 @@
 #include <linux/iopoll.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
+#include <linux/regmap.h>
 #include <linux/seq_file.h>
 
 #include "debug.h"
+#include "loss.h"
 #include "source.h"
 
 #define SYSID_ID		0x00
+#define SYSID_TIME		0x04	/* of its making, seconds since 1970 */
 
 #define SOURCE_CONTROL		0x00
 #define   CONTROL_RUN		BIT(0)
@@ -23,6 +26,16 @@
 #define SOURCE_PRODUCED		0x20	/* likewise */
 
 #define CLEAR_TIMEOUT_US	10000
+
+/* regmap's view of them; the driver itself reads and writes without it */
+static const struct regmap_config sysid_config = {
+	.name = "sysid", .reg_bits = 32, .val_bits = 32, .reg_stride = 4, .max_register = SYSID_TIME,
+};
+
+/* up to the counters: reading their low words would change what the driver reads */
+static const struct regmap_config source_config = {
+	.name = "source", .reg_bits = 32, .val_bits = 32, .reg_stride = 4, .max_register = SOURCE_FIFO_LEVEL,
+};
 
 /* The check that keeps a driver away from a fabric that it does not know. */
 static int check_identity(struct capture_source *source, struct platform_device *pdev)
@@ -43,7 +56,7 @@ static int check_identity(struct capture_source *source, struct platform_device 
 		return dev_err_probe(dev, -ENODEV,
 				     "the FPGA says fabric %#x, the device tree %#x: load the bitstream that belongs to this image\n",
 				     source->fabric_id, wanted);
-	return 0;
+	return capture_debug_regmap(dev, sysid, &sysid_config);
 }
 
 /**
@@ -64,7 +77,7 @@ int capture_source_init(struct capture_source *source, struct platform_device *p
 	if (IS_ERR(source->registers))
 		return dev_err_probe(&pdev->dev, PTR_ERR(source->registers), "no registers of the source\n");
 	capture_source_run(source, false);
-	return 0;
+	return capture_debug_regmap(&pdev->dev, source->registers, &source_config);
 }
 
 /**
@@ -106,6 +119,16 @@ int capture_source_prepare(struct capture_source *source, const struct capture_r
 void capture_source_run(struct capture_source *source, bool run)
 {
 	writel(run ? CONTROL_RUN : 0, source->registers + SOURCE_CONTROL);
+}
+
+/**
+ * capture_source_flood() - let the source produce as fast as the DMA takes it, until it is stopped
+ * @source: the source, stopped; rate and counters are those of no capture from now on
+ */
+void capture_source_flood(struct capture_source *source)
+{
+	writel(0, source->registers + SOURCE_RATE);
+	capture_source_run(source, true);
 }
 
 static u64 read_pair(struct capture_source *source, unsigned int offset)
@@ -153,6 +176,19 @@ u32 capture_source_level(struct capture_source *source)
 u32 capture_source_fifo_bytes(struct capture_source *source)
 {
 	return readl(source->registers + SOURCE_FIFO_BYTES);
+}
+
+/**
+ * capture_source_sample() - the source's counters, in the order that loss.h wants
+ * @source: the source
+ * @sample: filled in
+ */
+void capture_source_sample(struct capture_source *source, struct capture_loss_sample *sample)
+{
+	sample->produced = capture_source_produced(source);
+	sample->level = capture_source_level(source);
+	sample->lost = capture_source_lost(source);
+	sample->fifo = capture_source_fifo_bytes(source);
 }
 
 static const struct capture_register source_registers[] = {

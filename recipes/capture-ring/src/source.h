@@ -8,6 +8,7 @@
 
 #include "uapi/capture_ring.h"
 
+struct capture_loss_sample;
 struct platform_device;
 struct seq_file;
 
@@ -27,6 +28,8 @@ int capture_source_init(struct capture_source *source, struct platform_device *p
 bool capture_source_accepts(const struct capture_ring_start *start);
 int capture_source_prepare(struct capture_source *source, const struct capture_ring_start *start);
 void capture_source_run(struct capture_source *source, bool run);
+void capture_source_flood(struct capture_source *source);
+void capture_source_sample(struct capture_source *source, struct capture_loss_sample *sample);
 u64 capture_source_lost(struct capture_source *source);
 u64 capture_source_produced(struct capture_source *source);
 u32 capture_source_level(struct capture_source *source);

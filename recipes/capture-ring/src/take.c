@@ -8,7 +8,18 @@
 /* Also over when there is nothing to wait for. */
 static bool wait_is_over(struct capture_ring *ring)
 {
-	return READ_ONCE(ring->gone) || !READ_ONCE(ring->running) || capture_ring_readable(ring);
+	return READ_ONCE(ring->gone) || !READ_ONCE(ring->running) || READ_ONCE(ring->due) ||
+	       capture_ring_readable(ring);
+}
+
+/**
+ * capture_reap_due() - complete what the interrupt has left to who waits for a block
+ * @capture: the device, locked
+ */
+void capture_reap_due(struct capture *capture)
+{
+	if (READ_ONCE(capture->ring.due))
+		capture->dma->ops->reap(capture->dma);
 }
 
 /**
@@ -32,6 +43,7 @@ int capture_wait(struct capture *capture, bool nonblock)
 	ret = capture_lock(capture);
 	if (ret)
 		return ret;
+	capture_reap_due(capture);
 	if (!capture_ring_readable(ring)) {
 		if (!ring->running)
 			ret = -ENODATA;
@@ -59,6 +71,7 @@ int capture_dequeue(struct capture *capture, struct capture_ring_batch *batch, b
 		ret = capture_lock(capture);
 		if (ret)
 			return ret;
+		capture_reap_due(capture);
 		if (capture->way == CAPTURE_WAY_STREAM)
 			ret = -EBUSY;
 		else

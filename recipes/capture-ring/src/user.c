@@ -104,6 +104,21 @@ static int pin(struct capture_user *user, unsigned long address)
 	return 0;
 }
 
+/**
+ * capture_user_table() - put neighbouring pages of a buffer together
+ * @dev: the device whose DMA will write them
+ * @user: the buffer; its table is made of its pages
+ * @offset: where in the first page it begins
+ * @bytes: its length
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int capture_user_table(struct device *dev, struct capture_user *user, u32 offset, u32 bytes)
+{
+	return sg_alloc_table_from_pages_segment(&user->table, user->pages, user->nr_pages, offset, bytes,
+						 dma_get_max_seg_size(dev), GFP_KERNEL);
+}
+
 static int make_table(struct device *dev, struct capture_user *user, unsigned long address, u32 bytes)
 {
 	int ret;
@@ -112,8 +127,7 @@ static int make_table(struct device *dev, struct capture_user *user, unsigned lo
 	if (ret)
 		return ret;
 	/* the offset is what PAGE_MASK masks out, not what it leaves */
-	ret = sg_alloc_table_from_pages_segment(&user->table, user->pages, user->nr_pages, offset_in_page(address),
-						bytes, dma_get_max_seg_size(dev), GFP_KERNEL);
+	ret = capture_user_table(dev, user, offset_in_page(address), bytes);
 	if (ret)
 		unpin_user_pages(user->pages, user->nr_pages);
 	return ret;
@@ -152,6 +166,46 @@ struct capture_user *capture_user_pin(struct device *dev, u64 address, u32 bytes
 		return user;
 	user_free(user);
 	return ERR_PTR(ret);
+}
+
+static void disclaim(struct xarray *taken, const struct capture_user *user, unsigned long nr_pages)
+{
+	while (nr_pages--)
+		xa_erase(taken, page_to_pfn(user->pages[nr_pages]));
+}
+
+/**
+ * capture_user_claim() - see to it that each page is mapped for the DMA once only
+ * @taken: the pages of all buffers
+ * @user: the buffer
+ *
+ * Two mappings of a page at once are against the rules of the DMA interface: each would synchronise the other's lines.
+ *
+ * Return: 0; -EEXIST: a page is in a buffer already, or in this one twice; or -ENOMEM.
+ */
+int capture_user_claim(struct xarray *taken, struct capture_user *user)
+{
+	unsigned long i;
+	int ret;
+
+	for (i = 0; i < user->nr_pages; i++) {
+		ret = xa_insert(taken, page_to_pfn(user->pages[i]), user, GFP_KERNEL);
+		if (!ret)
+			continue;
+		disclaim(taken, user, i);
+		return ret == -EBUSY ? -EEXIST : ret;
+	}
+	return 0;
+}
+
+/**
+ * capture_user_disclaim() - the counterpart of capture_user_claim()
+ * @taken: the pages of all buffers
+ * @user: the buffer
+ */
+void capture_user_disclaim(struct xarray *taken, const struct capture_user *user)
+{
+	disclaim(taken, user, user->nr_pages);
 }
 
 /**

@@ -11,6 +11,7 @@
 
 #include <linux/scatterlist.h>
 #include <linux/types.h>
+#include <linux/xarray.h>
 
 struct capture_block;
 struct device;
@@ -36,6 +37,9 @@ struct capture_user {
 
 u32 capture_user_alignment(void);
 struct capture_user *capture_user_pin(struct device *dev, u64 address, u32 bytes, bool once);
+int capture_user_claim(struct xarray *taken, struct capture_user *user);
+void capture_user_disclaim(struct xarray *taken, const struct capture_user *user);
+int capture_user_table(struct device *dev, struct capture_user *user, u32 offset, u32 bytes);
 int capture_user_map(struct device *dev, struct capture_user *user, struct capture_block *block);
 void capture_user_unmap(struct device *dev, struct capture_block *block);
 void capture_user_unpin(struct capture_user *user);

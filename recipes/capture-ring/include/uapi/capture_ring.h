@@ -41,6 +41,8 @@
 #define CAPTURE_RING_BLOCKS_MIN		2
 #define CAPTURE_RING_BLOCKS_MAX		1024
 
+#define CAPTURE_RING_INFO_COHERENT	(1 << 0)	/* the CPU sees what the DMA writes: SYNC does nothing */
+
 /**
  * struct capture_ring_info - what the device is
  * @abi: CAPTURE_RING_ABI; it does not change when calls are added
@@ -48,7 +50,7 @@
  * @block_bytes: size of one block, a multiple of the page size
  * @blocks: number of blocks
  * @map_bytes: length to map: @blocks * @block_bytes; 0 with CAPTURE_RING_SETUP_USER
- * @flags: zero
+ * @flags: CAPTURE_RING_INFO_*
  * @source_fifo_bytes: depth of the source's FIFO in the FPGA
  * @alignment: what address and length of user space's buffers must be a multiple of
  * @reserved: zero
@@ -298,7 +300,8 @@ struct capture_ring_user {
  * SYNC		let the CPU read a part of a block, or take that back. EINVAL: not dequeued, or out of the block.
  * REGISTER	pin a buffer of user space for the DMA; it is then as if it were dequeued: ENQUEUE gives it to the DMA.
  *		Needs CAPTURE_RING_SETUP_USER, else EINVAL. ENOSPC: there are as many as SETUP's blocks; ENOMEM:
- *		RLIMIT_MEMLOCK; EFAULT: not mapped, or not writable; EINVAL: alignment, length, or no ordinary memory
+ *		RLIMIT_MEMLOCK; EFAULT: not mapped, or not writable; EEXIST: a page of it is in a buffer already;
+ *		EINVAL: alignment, length, or no ordinary memory
  *		(VM_PFNMAP, VM_IO); EOPNOTSUPP: a shared mapping of a file that is written back, without
  *		CAPTURE_RING_USER_ONCE: such pages cannot be held for long. The kernel's log says which of these.
  * UNREGISTER	let go of a buffer that is dequeued; only @index is read. EINVAL: the DMA has it, or there is none.
