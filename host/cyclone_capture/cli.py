@@ -5,6 +5,8 @@
     cyclone-capture receive board-7 --output take              write SigMF: take.sigmf-data, take.sigmf-meta
     cyclone-capture plot take --output take.html               waveform, spectrum, gaps; .png or .html
     cyclone-capture convert take --output take.npy             .npy, or .wav where it fits
+    cyclone-capture partition /dev/sdX5                        recordings in a partition of a board's card, or in a copy
+    cyclone-capture partition copy.img --name NAME --output take   one of them as SigMF
 
 Exit status: 0 all is whole; 1 something is missing or damaged; 2 the input is wrong; 4 the board failed.
 """
@@ -16,7 +18,7 @@ import sys
 from pathlib import Path
 
 from . import pattern as patterns
-from .errors import FirmwareError
+from .errors import FirmwareError, UserError
 from .files import Writer, open_recording
 from .live import PORT, TIMEOUT_SECONDS
 from .receiver import Receiver
@@ -37,7 +39,23 @@ def _parser() -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=said)
         made.add_argument("recording", type=Path)
         made.add_argument("--output", type=Path, required=True)
+    partition = commands.add_parser("partition", help="recordings in a partition without a file system")
+    partition.add_argument("device", type=Path, help="the partition, or a copy of it in a file")
+    partition.add_argument("--name", help="of the recording to take out (default: list them)")
+    partition.add_argument("--output", type=Path, help="name of a SigMF recording to write")
     return parser
+
+
+def _partition(options: argparse.Namespace) -> int:
+    from .raw import listing, take_out
+
+    if options.name is None:
+        print(listing(options.device))
+    elif options.output is None:
+        raise UserError("--name: and where to? (valid: with --output)")
+    else:
+        take_out(options.device, options.name, options.output)
+    return 0
 
 
 def _receive(options: argparse.Namespace) -> int:
@@ -57,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "receive":
             return _receive(options)
+        if options.command == "partition":
+            return _partition(options)
         recording = open_recording(options.recording)
         if options.command == "plot":
             from .plot import plot

@@ -86,7 +86,8 @@ def _figure(recording: Recording) -> Any:
     wave, lines, lost = figure.subplots(3, 1, height_ratios=(3, 3, 1))
     places, low, high = envelope(recording.samples)
     wave.fill_between(places / rate, low, high, linewidth=0.6, edgecolor="tab:blue", alpha=0.8)
-    wave.set(title=recording.path.name, ylabel="value", xlabel=unit, xlim=(0, len(recording.samples) / rate))
+    kind = "magnitude" if recording.samples.dtype.names or recording.samples.dtype.kind == "c" else "value"
+    wave.set(title=recording.path.name, ylabel=kind, xlabel=unit, xlim=(0, len(recording.samples) / rate))
     frequency, level = spectrum(recording)
     lines.plot(frequency, level, linewidth=0.8)
     lines.set(ylabel="dB", xlabel="Hz" if recording.rate else "cycles a sample", ylim=(max(-140, level.min()) - 5, 5))

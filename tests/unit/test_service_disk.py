@@ -9,6 +9,7 @@ import hashlib
 import json
 import mmap
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +122,23 @@ def test_retention_removes_the_oldest(ring: memoryview, disk: Disk, limit: dict[
     assert "take" not in names
 
 
+def test_retention_goes_by_the_order_of_recordings_also_when_the_clock_is_set_back(
+    ring: memoryview, disk: Disk
+) -> None:
+    for number in range(3):
+        made = Recorder(replace(disk, keep_files=2), "direct", f"take-{number}", SOURCE)
+        made.write(header(), ring[:MIB])
+        if number == 0:  # as if the clock was a year ahead then
+            ahead = time.time() + 365 * 86400
+            os.utime(recording.named(disk.folder, "take-0", recording.PART), (ahead, ahead))
+        made.finish()
+    assert retention.whole(disk.folder) == ["take-0", "take-1", "take-2"]
+    last = Recorder(replace(disk, keep_files=2), "direct", "take-3", SOURCE)
+    last.write(header(), ring[:MIB])
+    last.finish()
+    assert retention.whole(disk.folder) == ["take-1", "take-2", "take-3"]
+
+
 def test_full_disk_removes_the_oldest_or_stops_as_configured(
     ring: memoryview, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +171,8 @@ def test_disk_that_fills_up_keeps_what_was_written(
         with pytest.raises(OSError, match="No space left"):
             made.write(header(1), ring[MIB : 2 * MIB])
     made.save(full)
-    assert made.progress.error == "No space left on device; what was written before stays"
+    assert made.progress.error == f"No space left on device; {MIB} bytes are whole, what came after them is not"
+    assert made.progress.done == ["take"]
     assert data_of(disk.folder, "take") == bytes(ring[:MIB])
     sigmf.sigmffile.fromfile(str(recording.named(disk.folder, "take", recording.META))).validate()
 
@@ -246,6 +265,9 @@ def running(tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_whole_capture_is_recorded_and_streamed_at_once(running: Bench) -> None:
+    patient = running.config_path.read_text().replace("[disk]", "policy = 'wait'\n[disk]\npolicy = 'wait'")
+    running.config_path.write_text(patient)  # however slow this computer's disk is
+    assert running.ask("reload")["changed"] == ["tcp.policy", "disk.policy"]
     with running.connect() as reader:
         running.ask_until(lambda seen: seen["clients"] == 1)
         size = 100 * 4096 + 1000

@@ -29,6 +29,7 @@ CONFIG = Path("/data/captured/captured.toml")
 WRITERS = ("auto", "direct", "mmap", "buffered")
 WHEN_FULL = ("stop", "delete-oldest")
 DATATYPE = re.compile(r"[rc](f64|f32|i32|i16|u32|u16)_(le|be)|[rc][iu]8")
+DEVICE = re.compile(r"|/dev/[A-Za-z0-9_:-][A-Za-z0-9_/:.-]{0,80}")
 MIB = 1 << 20
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -62,9 +63,11 @@ class Tcp:
 
 @dataclass(frozen=True)
 class Disk:
-    """Recordings. Bytes and seconds; `raw` is a partition that holds one recording, instead of a folder's files."""
+    """Recordings. Bytes and seconds; `partition` is a block device that holds recordings instead of the folder."""
 
     folder: Path = Path("/data/captured/recordings")
+    partition: str = ""
+    erase_partition: str = ""
     writer: str = "auto"
     policy: str = "gap"
     datatype: str = "ru32_le"
@@ -240,6 +243,8 @@ TCP: dict[str, Check] = {
 }
 DISK: dict[str, Check] = {
     "folder": _folder,
+    "partition": _matching(DEVICE, 'a block device, such as "/dev/mmcblk0p5", or "": none'),
+    "erase_partition": _matching(DEVICE, 'the name of disk.partition, whose contents are lost then, or ""'),
     "writer": _one_of(*WRITERS),
     "policy": _one_of(*(policy for policy in POLICIES if policy != DISCONNECT)),
     "datatype": _matching(DATATYPE, 'a SigMF datatype, such as "ru32_le", "ci16_le" or "ri8"'),

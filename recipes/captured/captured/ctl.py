@@ -12,6 +12,7 @@
     capturectl config [--check FILE]                            the configuration in force there, or an error
     capturectl reload                                           read the configuration file anew
     capturectl benchmark-disk --save                            which writer is the quickest on this card
+    capturectl partition [--export NAME --folder FOLDER]        recordings in the configured partition; take one out
     capturectl health                                           exit status 0 when the service answers, with its device
 
 `--json` prints one line for a program. Exit status: 0 done; 1 the service does not answer, or is not healthy; 2 the
@@ -85,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--bytes", type=size, default=128 << 20, help="to write with each")
     bench.add_argument("--block", type=size, default=1 << 20, help="at once")
     bench.add_argument("--save", action="store_true", help="use the quickest from now on (disk.writer = auto)")
+    partition = command("partition", "recordings in a partition without a file system")
+    partition.add_argument("--device", type=Path, help="which (default: the configuration's disk.partition)")
+    partition.add_argument("--export", metavar="NAME", help="write this one as SigMF")
+    partition.add_argument("--folder", type=Path, default=Path(), help="where to (default: here)")
+    command("grant-partition", "as root, before the service starts: let it write to disk.partition")
     command("health", "exit status 0 when the service answers and has its device")
     return parser
 
@@ -130,8 +136,17 @@ def _benchmark(options: argparse.Namespace) -> dict[str, object]:
     return benchmark.run(folder, options.bytes, options.block, options.save)
 
 
+def _partition(options: argparse.Namespace) -> dict[str, object]:
+    from captured import partition_ctl
+
+    if options.command == "grant-partition":
+        return partition_ctl.grant()
+    return partition_ctl.show(options.device, options.export, options.folder)
+
+
 def _run(options: argparse.Namespace) -> Mapping[str, Any]:
     special = {"start": _start, "record": _record, "config": _config, "benchmark-disk": _benchmark}
+    special |= {"partition": _partition, "grant-partition": _partition}
     if options.command in special:
         return special[options.command](options)
     if options.command == "health":

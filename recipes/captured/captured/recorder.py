@@ -7,6 +7,7 @@ service's loop. The checksum is made by a second thread at the same time, from t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import queue
@@ -74,12 +75,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Source:
-    """What is recorded: board, pattern, bytes a second (0: not known), bytes in all if known."""
+    """What is recorded: board, pattern, bytes a second (0: not known), bytes in all if known; `began`: not now."""
 
     board: str
     pattern: str
     rate: int
     wanted: int | None
+    began: str = ""
 
 
 class Recorder:
@@ -144,7 +146,8 @@ class Recorder:
             raise OSError(errno.ENOSPC, f"{config.folder}: {free} bytes may be written (disk.min_free_bytes stay free)")
         name = self._unused_name()
         what = Description(config.datatype, source.board, source.rate, source.pattern, part=self._part)
-        what.segments.append(Segment(0, header.capture, header.sequence, header.time_ns, _wall_clock(header.time_ns)))
+        began = source.began or wall_clock(header.time_ns)
+        what.segments.append(Segment(0, header.capture, header.sequence, header.time_ns, began))
         self._journal = recording.Journal(recording.named(config.folder, name, recording.JOURNAL), what)
         self._what = what
         self.progress.file = name
@@ -187,39 +190,53 @@ class Recorder:
         self._journal.close()
         if output.written:
             recording.publish(folder, name, self._what, sha256)
-            self.progress.files += 1
-            self.progress.done.append(name)
-            del self.progress.done[:-16]
+            self._note_done(name)
         else:
             recording.discard(folder, name)
         self.progress.synced = self.progress.written
         self._part += 1
 
     def save(self, error: OSError) -> None:
-        """After `error`: keep what was written before it, as far as the medium lets us."""
-        self.progress.error = f"{error.strerror or error}"
+        """After `error`: keep what was written before it, as far as the medium lets us, and say how much that is."""
+        self.progress.error = reason = f"{error.strerror or error}"
         output, self._output = self._output, None
         hasher, self._hasher = self._hasher, None
         if hasher:
             hasher.close()
-        if output is None or self._journal is None:
-            if self._journal is not None and self.progress.file:
-                self._journal.close()
+        left = ""
+        if output is not None and self._journal is not None:
+            left = self._keep(output, self._journal)
+        elif self._journal is not None and self.progress.file:
+            self._journal.close()
+            with contextlib.suppress(OSError):  # what it could not begin, the next start removes
                 recording.discard(self._config.folder, self.progress.file)
-            return
+        self.progress.error = f"{reason}; {self.progress.synced} bytes are whole, what came after them is not{left}"
+        _log.error("recording %s: %s", self._name, self.progress.error)
+
+    def _keep(self, output: Buffered, journal: recording.Journal) -> str:
+        name = self.progress.file
         try:
             output.finish()
-            self._journal.note(output.written)
-        except OSError as again:
-            _log.error("recording %s: left for repair: %s", self.progress.file, again)
-            return
+            journal.note(output.written)
+            self.progress.synced = self.progress.written
+            journal.close()
+            recording.mend(self._config.folder, name, self._config.checksum)
+        except (OSError, ValueError, TypeError) as error:
+            _log.error("recording %s: left for repair: %s", name, error)
+            return f"; {name} is left for repair at the next start"
         finally:
-            self._journal.close()
-        self.progress.error += "; what was written before stays"
-        recording.repair(self._config.folder, self._config.checksum)
+            journal.close()
+        if output.written:
+            self._note_done(name)
+        return ""
+
+    def _note_done(self, name: str) -> None:
+        self.progress.files += 1
+        self.progress.done.append(name)
+        del self.progress.done[:-16]
 
 
-def _wall_clock(time_ns: int) -> str:
+def wall_clock(time_ns: int) -> str:
     """The wall clock when the board's monotonic clock said `time_ns`."""
     seconds = time.time() - (time.monotonic_ns() - time_ns) / 1e9
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -8,7 +8,7 @@ When it is whole:         NAME.sigmf-data, NAME.sigmf-meta, NAME.sha256
 The journal's first line describes the recording, each further one says a length that is on the medium and the gaps
 since the line before; every line begins with its CRC-32. So after a power cut what the last good line says is true, and
 nothing else: `repair` cuts the data there, writes the metadata and says so in it. At most one sync window is lost.
-Times and names follow the wall clock, lengths and order never do.
+Times and names follow the wall clock, lengths and order never do: a recording's file is dated later than all before it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from captured.sigmf import Description, Gap, Segment
 _log = logging.getLogger(__name__)
 DATA, META, SHA, JOURNAL, PART = ".sigmf-data", ".sigmf-meta", ".sha256", ".journal", ".sigmf-data.part"
 _CHUNK = 1 << 20
+_TICK_NS = 1_000_000
 
 
 def named(folder: Path, name: str, suffix: str) -> Path:
@@ -96,9 +97,17 @@ def publish(folder: Path, name: str, what: Description, sha256: str | None, repa
         _write(named(folder, name, SHA), f"{sha256}  {name}{DATA}\n")
     part = named(folder, name, PART)
     if part.exists():
+        _date_last(folder, part)
         part.rename(named(folder, name, DATA))
     sync_folder(folder)
     named(folder, name, JOURNAL).unlink(missing_ok=True)
+
+
+def _date_last(folder: Path, path: Path) -> None:
+    """Give `path` a later date than every recording has: retention goes by it, also when the clock was set back."""
+    last = max((one.stat().st_mtime_ns for one in folder.glob(f"*{DATA}")), default=0)
+    if path.stat().st_mtime_ns <= last:
+        os.utime(path, ns=(last + _TICK_NS, last + _TICK_NS))
 
 
 def discard(folder: Path, name: str) -> None:
@@ -113,15 +122,16 @@ def repair(folder: Path, checksum: bool = True) -> list[str]:
     for journal in sorted(folder.glob(f"*{JOURNAL}")):
         name = journal.name.removesuffix(JOURNAL)
         try:
-            said.append(_repair(folder, name, journal.read_bytes(), checksum))
+            said.append(mend(folder, name, checksum))
         except (OSError, ValueError, TypeError) as error:
             said.append(f"{name}: cannot be repaired: {error}")
         _log.warning("recording %s", said[-1])
     return said
 
 
-def _repair(folder: Path, name: str, data: bytes, checksum: bool) -> str:
-    found = list(lines(data))
+def mend(folder: Path, name: str, checksum: bool = True) -> str:
+    """Make what its journal says of recording `name` whole; a sentence. Raises OSError, ValueError, TypeError."""
+    found = list(lines(named(folder, name, JOURNAL).read_bytes()))
     part = named(folder, name, PART)
     if not found or "begin" not in found[0]:
         discard(folder, name)

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from captured import recording, retention
+from captured import partition_recorder, recording, retention
 from captured.config import Disk
 from captured.errors import RefusedError
 from captured.record import FLAG_END
@@ -32,12 +32,13 @@ from captured.writers import WRITERS
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 BENCHMARK = "benchmark.json"
+AnyRecorder = Recorder | partition_recorder.PartitionRecorder
 
 
 class Recording(Sink):
     """One recording, until its capture ends or it is stopped."""
 
-    def __init__(self, name: str, policy: str, recorder: Recorder, selector: selectors.BaseSelector) -> None:
+    def __init__(self, name: str, policy: str, recorder: AnyRecorder, selector: selectors.BaseSelector) -> None:
         """Start the thread."""
         super().__init__(name, policy)
         self._recorder = recorder
@@ -80,7 +81,7 @@ class Recording(Sink):
             if not self._recorder.progress.error:
                 self._recorder.finish()
         except OSError as error:
-            self._fail(error)
+            self._recorder.save(error)
         finally:
             self._ended = True
             os.eventfd_write(self._event, 1)
@@ -90,14 +91,10 @@ class Recording(Sink):
             if lease.payload and not self._recorder.progress.error:
                 self._recorder.write(lease.header, lease.payload)
         except OSError as error:
-            self._fail(error)
+            self._recorder.save(error)
         finally:
             self._back.append(lease)
             os.eventfd_write(self._event, 1)
-
-    def _fail(self, error: OSError) -> None:
-        _log.error("recording %s: %s", self.name, error.strerror or error)
-        self._recorder.save(error)
 
     def join(self) -> None:
         """After `end`: wait for the card."""
@@ -140,6 +137,8 @@ class DiskSinks:
 
     def _repair_all(self, config: Disk) -> None:
         self.repaired += recording.repair(config.folder, config.checksum)
+        if config.partition:
+            self.repaired += partition_recorder.repair(Path(config.partition))
 
     def configure(self, config: Disk) -> None:
         """Take over a changed configuration, for recordings to come."""
@@ -170,12 +169,21 @@ class DiskSinks:
         made = name or datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         if not _NAME.fullmatch(made):
             raise RefusedError(f"name: {made!r:.80} (valid: letters, digits and _.-, at most 64, the first no dot)")
-        self._check_folder()
-        config = self._config
-        source = Source(self._board, pattern, rate, wanted)
-        recorder = Recorder(config, chosen_writer(config), made, source)
-        self._active = Recording(made, config.policy, recorder, self._selector)
+        recorder = self._recorder(made, Source(self._board, pattern, rate, wanted))
+        self._active = Recording(made, self._config.policy, recorder, self._selector)
         return made
+
+    def _recorder(self, name: str, source: Source) -> AnyRecorder:
+        config = self._config
+        if not config.partition:
+            self._check_folder()
+            return Recorder(config, chosen_writer(config), name, source)
+        try:
+            return partition_recorder.PartitionRecorder(config, partition_recorder.open_partition(config), name, source)
+        except OSError as error:
+            raise RefusedError(
+                f"{config.partition}: {error.strerror} (valid: a partition that it may write)"
+            ) from error
 
     def _check_folder(self) -> None:
         folder = self._config.folder
@@ -208,8 +216,8 @@ class DiskSinks:
             free: int | None = retention.free_bytes(self._config.folder)
         except OSError:
             free = None
-        described = {"folder": str(self._config.folder), "free_bytes": free, "recording": self._active is not None}
-        return {**described, "last": self._last, "repaired": self.repaired}
+        where = {"folder": str(self._config.folder), "free_bytes": free, "partition": self._config.partition or None}
+        return {**where, "recording": self._active is not None, "last": self._last, "repaired": self.repaired}
 
     def close(self) -> None:
         """End what runs, and wait for the card."""

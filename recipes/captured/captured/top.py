@@ -131,6 +131,8 @@ def _disk(status: Status) -> list[str]:
     disk = status["disk"]
     free = amount(disk["free_bytes"]) if disk["free_bytes"] is not None else "not there"
     lines = [f"disk      {disk['folder']}: {free} free"]
+    if disk["partition"]:
+        lines.append(f"partition {disk['partition']}: recordings go there")
     last = disk["last"]
     if last:
         said = f": {last['error']}" if last["error"] else ""

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: MIT
+"""Figures of the capture service for `./inv bench`: ratios, each of two measurements in one run of one machine.
+
+* what the service in Python costs in guest instructions from ring to socket, against the same loop in C (cost.c);
+* recording to the card against fio's sequential writing; the emulated card is made as slow as a real one, else the
+  emulated processor would be measured;
+* streaming and recording at once, at 60 % of what the slower of both can do;
+* the receiver on this computer, verifying, against iperf3 on the same link;
+* memory and descriptors of the service over a long capture.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from firmware import admission, bench_receive, cost, engine, reach, receiver
+from firmware.bench_cost import PER_MIB, Figure, Group
+from firmware.choice import Choice
+from firmware.emulator import Emulator
+from firmware.errors import TargetError
+from firmware.execution import Execution
+from firmware.faults import Faults
+from firmware.known_hosts import KnownHosts
+from firmware.ssh import Target
+from firmware.trend import Trend, trend
+
+MIB = cost.MIB
+CARD_BLOCK_NS = 50_000  # for 512 bytes: 10 MB/s, a class 10 card's promise
+RECORD_BYTES = 96 * MIB
+FEW, MANY, REPEATS = 8, 40, 3
+BOTH_SHARE, BOTH_SECONDS = 0.6, 30
+SOAK_SECONDS, SOAK_LOOK_SECONDS, SOAK_WARM_SECONDS = 3600, 10, 120
+SOAK_RATE = 2 * MIB
+SECONDS = 600.0
+
+# On the board: sends a request when a byte comes from this computer (or at once), then looks until all is done.
+ASK = """
+import json, socket, sys, time
+request, trigger = json.loads(sys.argv[1]), sys.argv[2:]
+control = socket.socket(socket.AF_UNIX)
+control.connect("/run/captured/control.sock")
+lines = control.makefile("rwb")
+def ask(what):
+    lines.write(json.dumps(what).encode() + b"\\n")
+    lines.flush()
+    return json.loads(lines.readline())
+if trigger:
+    peer = socket.create_connection((trigger[0], int(trigger[1])))
+    peer.recv(1)
+begin, peak = time.monotonic(), 0
+said = ask(request)
+if trigger or not said["ok"]:
+    print(json.dumps(said))
+    sys.exit()
+while True:
+    time.sleep(0.1)
+    status = ask({"command": "status"})
+    peak = max(peak, status["ring"]["blocks_done"] + status["ring"]["blocks_user"])
+    if status["state"] == "idle":
+        break
+print(json.dumps({"ok": True, "seconds": time.monotonic() - begin, "peak": peak, "status": status}))
+"""
+# On the board: anonymous memory in KiB and descriptors of the service, again and again.
+LOOK = """
+pid=$(systemctl show -P MainPID captured)
+while sleep {seconds}; do
+    memory=$(sed -n 's/^RssAnon:[^0-9]*\\([0-9]*\\) kB/\\1/p' /proc/$pid/status)
+    echo $(cut -d. -f1 /proc/uptime) $memory $(ls /proc/$pid/fd | wc -l)
+done
+"""
+
+
+@dataclass(frozen=True)
+class Running:
+    """An emulated board with the release image, on and answering."""
+
+    emulator: Emulator
+    faults: Faults
+    target: Target
+
+    @property
+    def stream(self) -> tuple[str, int]:
+        """Where this computer, let in, takes the stream."""
+        admission.admit(self.target)
+        return reach.LOOPBACK, self.emulator.stream_port
+
+    def ask(self, **request: object) -> dict[str, Any]:
+        """Send a request and wait until the service is idle: seconds, peak of blocks in use, status. TargetError."""
+        command = ["python3", "-c", ASK, json.dumps(request)]
+        found: dict[str, Any] = json.loads(self.target.output(command, sudo=True, timeout=SECONDS))
+        if not found["ok"]:
+            raise TargetError(self.target.name, f"{request}: {found['error']}")
+        return found
+
+
+@contextmanager
+def booted(choice: Choice) -> Iterator[Running]:
+    """The board, with a fresh card; off behind the block."""
+    with tempfile.TemporaryDirectory(prefix="service-") as name:
+        folder = Path(name)
+        known, path = KnownHosts(folder / "known_hosts"), folder / "card.img"
+        reach.make_card(engine.build(choice.board, choice.engine), path, known)
+        machine = Emulator(choice.board, path, folder)
+        machine.start()
+        try:
+            target = Target(reach.LOOPBACK, machine.ssh_port, known=known)
+            reach.wait_until_up(reach.Reach(target, (reach.LOOPBACK, machine.stream_port), machine.console_log))
+            with target:
+                yield Running(machine, Faults(machine), target)
+        finally:
+            machine.stop()
+
+
+class ServiceMeter:
+    """Instructions of the running service from ring to socket, as `cost.Meter` has those of cost.c."""
+
+    def __init__(self, machine: Emulator, target: Target) -> None:
+        """The service runs, and the board counts."""
+        self._execution, self._target = Execution(machine), target
+        self._address = (reach.LOOPBACK, machine.stream_port)
+
+    def per_mib(self) -> float:
+        """Instructions a MiB: the smallest of some differences of many and few blocks."""
+        found = [self.run(MANY) - self.run(FEW) for _ in range(REPEATS)]
+        return float(min(found)) / (MANY - FEW)
+
+    def run(self, blocks: int) -> int:
+        """Instructions of one capture of so many MiB. Raises TargetError: it did not arrive whole."""
+        with socket.create_server((reach.LOOPBACK, 0)) as listener, receiver.Receiver(*self._address, "none") as reader:
+            request = {"command": "start", "bytes": blocks * MIB, "clients": 1}
+            trigger = [cost.HOST_FROM_BOARD, str(listener.getsockname()[1])]
+            said: list[str] = []
+            runner = threading.Thread(target=lambda: said.append(self._start(request, trigger)))
+            runner.start()
+            listener.settimeout(cost.SECONDS)
+            peer = listener.accept()[0]
+            with peer, self._execution.cost() as spent:
+                peer.sendall(b"!")
+                seen = reader.run()
+            runner.join()
+        if not seen.whole or seen.bytes != blocks * MIB:
+            raise TargetError(self._target.name, f"the service's stream: {seen}; {''.join(said)}")
+        return spent.instructions
+
+    def _start(self, request: dict[str, object], trigger: list[str]) -> str:
+        command = ["python3", "-c", ASK, json.dumps(request), *trigger]
+        return self._target.run(command, sudo=True, timeout=cost.SECONDS).stdout
+
+
+def instructions(choice: Choice) -> dict[str, float]:
+    """What the service costs against C."""
+    with cost.booted(choice.board) as (machine, target):
+        in_c = cost.Meter(machine, target).per_mib(cost.ZEROCOPY)
+        target.output(["systemctl", "start", "captured"], sudo=True, timeout=SECONDS)
+        admission.admit(target)
+        service = ServiceMeter(machine, target).per_mib()
+    return {"insn_per_mib_service": service, "insn_per_mib_service_c": in_c, "python_vs_c_insn_ratio": service / in_c}
+
+
+def fio_mib_per_second(target: Target, size: int) -> float:
+    """fio's sequential writing of a file on the card, 1 MiB at a time, past the page cache, synced at the end."""
+    from tests.emulated import armhf  # Debian's programs on a board are the tests' tool
+
+    job = ["--name=write", "--rw=write", "--bs=1M", "--direct=1", "--ioengine=psync", "--end_fsync=1"]
+    where = ["--filename=/data/fio", f"--size={size}", "--output-format=json"]
+    said = target.output(armhf.install(target, "fio").command("fio", *job, *where), sudo=True, timeout=SECONDS)
+    target.output(["rm", "/data/fio"], sudo=True)
+    written: dict[str, Any] = json.loads(said[said.index("{") :])["jobs"][0]
+    return size / MIB / (float(written["job_runtime"]) / 1000)
+
+
+def recording(choice: Choice) -> dict[str, float]:
+    """Recording against fio, then both sinks at once."""
+    with booted(choice) as board:
+        board.faults.card.slow(CARD_BLOCK_NS)
+        fio = fio_mib_per_second(board.target, RECORD_BYTES)
+        took = board.ask(command="record", start=True, name="alone", bytes=RECORD_BYTES)
+        last = took["status"]["disk"]["last"]
+        if last["error"] or last["written"] != RECORD_BYTES or last["gaps"]:
+            raise TargetError(board.target.name, f"recording: {last}")
+        record = RECORD_BYTES / MIB / took["seconds"]
+        stream = _stream_mib_per_second(board)
+        both = _both(board, BOTH_SHARE * min(record, stream))
+    return {
+        "fio_mib_per_s": fio,
+        "record_mib_per_s": record,
+        "stream_mib_per_s": stream,
+        "record_vs_fio_ratio": record / fio,
+        **both,
+    }
+
+
+def _stream_mib_per_second(board: Running) -> float:
+    def start() -> None:
+        threading.Thread(target=lambda: board.ask(command="start", bytes=RECORD_BYTES, clients=1)).start()
+
+    return RECORD_BYTES / MIB / receiver.receive(*board.stream, pattern="none", connected=start).seconds
+
+
+def _both(board: Running, rate: float) -> dict[str, float]:
+    size = int(rate * BOTH_SECONDS) * MIB
+    found: list[dict[str, Any]] = []
+    with receiver.Receiver(*board.stream, "counter") as reader:
+        request = {"command": "record", "start": True, "name": "both", "bytes": size, "rate": int(rate * MIB)}
+        runner = threading.Thread(target=lambda: found.append(board.ask(**request)))
+        runner.start()
+        seen = reader.run()
+        runner.join()
+    if not found:
+        raise TargetError(board.target.name, "stream and record: the request failed")
+    status = found[0]["status"]
+    gaps = seen.gaps + seen.corrupt + status["disk"]["last"]["gaps"] + status["gaps"] + (not seen.whole)
+    share = found[0]["peak"] / status["device"]["blocks"]
+    return {"stream_and_record_mib_per_s": rate, "stream_and_record_gaps": gaps, "stream_and_record_ring_share": share}
+
+
+def soak(choice: Choice, seconds: int = SOAK_SECONDS) -> dict[str, float]:
+    """Memory and descriptors of the service while it streams and records."""
+    with booted(choice) as board:
+        settings = b"[disk]\nrotate_bytes = 33554432\nkeep_files = 4\n"
+        board.target.put(settings, "/data/captured/captured.toml", sudo=True)
+        board.target.output(["capturectl", "reload"], sudo=True)
+        size = seconds * SOAK_RATE
+        with receiver.Receiver(*board.stream, "counter") as reader:
+            rows: list[tuple[int, int, int]] = []
+            order = [f"--bytes={size}", f"--rate={SOAK_RATE}"]
+            board.target.output(["capturectl", "record", "--start", *order], sudo=True)
+            looker = threading.Thread(target=_look, args=(board.target, seconds, rows))
+            looker.start()
+            seen = reader.run()
+            looker.join()
+        if not seen.whole:
+            raise TargetError(board.target.name, f"soak: {seen}")
+    found = trend([(at / 3600, memory) for at, memory, _files in rows if at - rows[0][0] >= SOAK_WARM_SECONDS])
+    return _soaked(found, rows)
+
+
+def _look(target: Target, seconds: int, rows: list[tuple[int, int, int]]) -> None:
+    script = f"timeout {seconds} sh -c '{{}}' || true"
+    look = LOOK.format(seconds=SOAK_LOOK_SECONDS).replace("'", "'\\''")
+    said = target.output(["sh", "-c", script.format(look)], sudo=True, timeout=2.0 * seconds)
+    for line in said.splitlines():
+        at, memory, files = map(int, line.split())
+        rows.append((at, memory, files))
+
+
+def _soaked(found: Trend, rows: list[tuple[int, int, int]]) -> dict[str, float]:
+    files = [count for _at, _memory, count in rows]
+    return {
+        "soak_minutes": (rows[-1][0] - rows[0][0]) / 60,
+        "soak_rss_slope_kib_per_h": found.slope,
+        "soak_rss_slope_error_kib_per_h": found.error,
+        "soak_fd_growth": max(files[-5:]) - max(files[:5]),
+    }
+
+
+RATIO, SPEED = "ratio", "MiB/s"
+GROUPS = (
+    Group(
+        {
+            "insn_per_mib_service": Figure(PER_MIB, "the service's stream, ring to socket, zero copy"),
+            "insn_per_mib_service_c": Figure(PER_MIB, "the same loop in C (cost.c, zerocopy), same board, same run"),
+            "python_vs_c_insn_ratio": Figure(RATIO, "of these two; goal: at most 1.15"),
+        },
+        instructions,
+    ),
+    Group(
+        {
+            "fio_mib_per_s": Figure(SPEED, "fio writes a file, 1 MiB at a time, on a card of 10 MB/s"),
+            "record_mib_per_s": Figure(SPEED, "the service records to that card, checksum included"),
+            "stream_mib_per_s": Figure(SPEED, "the service streams to this computer"),
+            "record_vs_fio_ratio": Figure(RATIO, "recording against fio; goal: at least 0.95"),
+            "stream_and_record_mib_per_s": Figure(SPEED, "60 % of what the slower sink can do: streamed and recorded"),
+            "stream_and_record_gaps": Figure("gaps", "at that rate, in both sinks; goal: 0"),
+            "stream_and_record_ring_share": Figure(RATIO, "most of the ring in use then; goal: below 0.5"),
+        },
+        recording,
+    ),
+    Group(
+        {
+            "receive_vs_iperf_ratio": Figure(
+                RATIO, "receiver, verifying, against iperf3, at a pace of 1 Gbit/s; >= 0.9"
+            ),
+            "receive_vs_iperf_loopback_ratio": Figure(RATIO, "the same on loopback without a pace"),
+            "receive_mib_per_s": Figure(SPEED, "the receiver there, verifying a counter"),
+        },
+        bench_receive.receiving,
+    ),
+    Group(
+        {
+            "soak_minutes": Figure("min", "stream and record at 2 MiB/s, files of 32 MiB, four kept"),
+            "soak_rss_slope_kib_per_h": Figure("KiB/h", "trend of the service's anonymous memory, after 2 minutes"),
+            "soak_rss_slope_error_kib_per_h": Figure("KiB/h", "standard error of that trend"),
+            "soak_fd_growth": Figure("descriptors", "more at the end than at the begin"),
+        },
+        soak,
+        long=True,
+    ),
+)

@@ -1,0 +1,1 @@
+../../recipes/captured/captured/partition.py
