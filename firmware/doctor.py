@@ -131,18 +131,19 @@ def examine() -> list[Finding]:
     return [check() for check in CHECKS]
 
 
-def require() -> None:
-    """Raise UserError when a check blocks."""
-    blocking = [finding for finding in examine() if finding.verdict == "block"]
+def require(findings: list[Finding] | None = None) -> None:
+    """Raise UserError when a check blocks; the Debian engine's are asked when none are given."""
+    blocking = [finding for finding in (examine() if findings is None else findings) if finding.verdict == "block"]
     if blocking:
         raise UserError("\n".join(f"{f.name}: {f.seen} (valid: {f.advice})" for f in blocking))
 
 
-def report() -> None:
-    """Print all findings. Raises UserError when one blocks."""
-    for finding in examine():
+def report(findings: list[Finding] | None = None) -> None:
+    """Print all findings (default: the Debian engine's). Raises UserError when one blocks."""
+    findings = examine() if findings is None else findings
+    for finding in findings:
         print(
             f"{finding.verdict:5} {finding.name:10} {finding.seen}"
             + (f"  -> {finding.advice}" if finding.advice else "")
         )
-    require()
+    require(findings)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from firmware import paths
+from firmware import names, paths
 from firmware.errors import UserError
 from firmware.recipe import Recipe
 
@@ -118,6 +118,19 @@ def rauc_configuration_name(recipes: Iterable[Recipe]) -> str:
     return found[0]
 
 
+def check_packages(recipes: Iterable[Recipe]) -> None:
+    """Raise UserError when a recipe needs what neither another recipe nor an upstream layer provides."""
+    known, upstream = list(recipes), names.load()
+    ours = {recipe.name for recipe in known}
+    for recipe in known:
+        for package in recipe.packages.yocto:
+            if package not in ours and not upstream.packs(package):
+                close = ", ".join(upstream.close(package)) or f"a name of {names.LIST.relative_to(paths.ROOT)}"
+                raise UserError(
+                    f"recipes/{recipe.name}/recipe.yaml: packages.yocto: nobody provides {package!r} (valid: {close})"
+                )
+
+
 def recipe_path(recipe: Recipe) -> str:
     """Where the BitBake recipe goes, below the folder of rendered files."""
     return f"{LAYER}/recipes-capture/{recipe.name}/{recipe.name}_{recipe.version}.bb"
@@ -186,8 +199,8 @@ def _links(recipe: Recipe) -> Iterable[Links]:
         groups: dict[str, list[str]] = {}
         for link in _links_in(recipe.folder / item.source):
             groups.setdefault(str(link.readlink()), []).append(link.name)
-        for target, names in sorted(groups.items()):
-            yield Links(target_path(item.to.rstrip("/")), target, tuple(names))
+        for target, linked in sorted(groups.items()):
+            yield Links(target_path(item.to.rstrip("/")), target, tuple(linked))
 
 
 def _links_in(folder: Path) -> list[Path]:

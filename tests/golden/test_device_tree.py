@@ -32,6 +32,12 @@ BASE = """
 """
 
 
+def variant(address: int | None = None, **fabric: object) -> boards.Board:
+    """The default board with other keys in its file."""
+    changed = BOARD.model_dump() | {"ring": BOARD.ring.model_dump() | {"address": address}}
+    return boards.Board.model_validate(changed | {"fabric": BOARD.fabric.model_dump() | fabric})
+
+
 def apply(text: str, folder: Path, base: str = BASE) -> Path:
     """Device tree blob: `base` with the overlay of source `text` applied."""
     source, blob, merged = folder / "base.dts", folder / "base.dtb", folder / "merged.dtb"
@@ -66,12 +72,44 @@ def test_schema_itself_is_sound() -> None:
         ("block-bytes = <0x100000>;", "block-bytes = <0x100001>;", "not a multiple of 4096"),
         ('"sysid", "source"', '"source", "sysid"', "'sysid' was expected"),
         ("interrupts = <0 40 4>;", "interrupts = <0 40 4>; dma-coherant;", "dma-coherant"),
+        ("cyclone-capture,descriptor-depth = <128>;", "", "'cyclone-capture,descriptor-depth' is a required property"),
+        ("interrupts = <0 40 4>;", 'interrupts = <0 40 4>; dma-names = "capture";', "does not allow"),
     ],
 )
 def test_broken_node_is_found(tmp_path: Path, old: str, new: str, said: str) -> None:
     text = overlay.source(BOARD)
     assert old in text
-    assert said in complaints(apply(text.replace(old, new), tmp_path))
+    assert said in complaints(apply(text.replace(old, new, 1), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('dma-names = "capture";', "", "'dma-names' is a required property"),
+        ('dma-names = "capture";', 'dma-names = "rx";', "'capture' was expected"),
+        ('dma-names = "capture";', 'dma-names = "capture"; cyclone-capture,queued = <17>;', "maximum of 16"),
+        ('dma-names = "capture";', 'dma-names = "capture"; dma-coherent;', "does not allow"),
+        ('"sysid", "source";', '"sysid", "source"; interrupts = <0 40 4>;', "does not allow"),
+    ],
+)
+def test_broken_node_with_a_channel_is_found(tmp_path: Path, old: str, new: str, said: str) -> None:
+    text = overlay.source(variant(provider="dmaengine"))
+    assert old in text
+    assert said in complaints(apply(text.replace(old, new, 1), tmp_path))
+
+
+@pytest.mark.parametrize(
+    "fabric", [{"provider": "dmaengine"}, {"coherent": True}, {"provider": "dmaengine", "coherent": True}]
+)
+def test_variant_applies_and_fits_the_schema(tmp_path: Path, fabric: dict[str, object]) -> None:
+    board = variant(0x20000000, **fabric)
+    merged = apply(overlay.source(board), tmp_path)
+    assert complaints(merged) == ""
+    capture, controller = "/soc/capture@ff200000", "/soc/dma-controller@ff200100"
+    coherent = controller if board.fabric.provider == "dmaengine" else capture
+    assert ("dma-coherent" in tool.capture(["fdtget", "-p", merged, coherent]).split()) == board.fabric.coherent
+    region = tool.capture(["fdtget", "-t", "x", merged, "/reserved-memory/capture@20000000", "reg"])
+    assert region.split() == ["20000000", "4000000"]
 
 
 def test_tree_without_the_target_is_refused(tmp_path: Path) -> None:

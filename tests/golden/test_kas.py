@@ -16,11 +16,13 @@ import pytest
 import yaml
 
 from firmware import board as boards
-from firmware import paths, rendering
+from firmware import lock, paths, rendering
 
 pytestmark = pytest.mark.golden
 
 UPSTREAM = "layers/upstream.yml"
+LOCK = "layers/upstream.lock.yml"
+FRAGMENTS = [f"layers/kas/{axis}.yml" for axis in ("base", "engine", "mirrors", "debug")]
 
 
 def kas_file(name: str) -> dict[str, Any]:
@@ -47,10 +49,11 @@ def test_schema_refuses(change: dict[str, Any], said: str) -> None:
         accept({**kas_file(boards.DEFAULT_BOARD), **change})
 
 
-def test_schema_accepts_the_upstream_layers() -> None:
-    config = yaml.safe_load((paths.ROOT / UPSTREAM).read_text())
-    accept(config)
-    assert all(len(repo["commit"]) == 40 for repo in config["repos"].values())
+@pytest.mark.parametrize("name", [UPSTREAM, LOCK, *FRAGMENTS])
+def test_schema_accepts_what_is_committed(name: str) -> None:
+    text = (paths.ROOT / name).read_text()
+    accept(yaml.safe_load(text))
+    assert text.startswith("# yaml-language-server: $schema=https://raw.githubusercontent.com/siemens/kas/")
 
 
 @pytest.mark.parametrize("name", boards.names())
@@ -64,7 +67,9 @@ def test_schema_accepts(name: str) -> None:
 def test_own_layers_are_where_it_says(name: str, tmp_path: Path) -> None:
     board, relative = boards.load(name), rendering.folder(boards.load(name)).relative_to(paths.ROOT)
     rendering.write(board, tmp_path / relative)
-    for layer in kas_file(name)["repos"]["cyclone-capture"]["layers"]:
+    base = yaml.safe_load((paths.ROOT / FRAGMENTS[0]).read_text())
+    parts = [part["repos"]["cyclone-capture"]["layers"] for part in (base, kas_file(name))]
+    for layer in [layer for part in parts for layer in part]:
         assert any((root / layer / "conf/layer.conf").is_file() for root in (paths.ROOT, tmp_path)), layer
 
 
@@ -74,10 +79,14 @@ def test_kas_follows_the_includes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     subprocess.run(["/usr/bin/env", "git", "init", "--quiet", tmp_path], check=True)
     top = tmp_path / rendering.folder(board).relative_to(paths.ROOT) / "yocto/kas.yml"
     rendering.write(board, top.parent.parent)
-    (tmp_path / UPSTREAM).parent.mkdir()
-    (tmp_path / UPSTREAM).write_text((paths.ROOT / UPSTREAM).read_text())
+    (tmp_path / FRAGMENTS[0]).parent.mkdir(parents=True)
+    for name in (UPSTREAM, LOCK, *FRAGMENTS):
+        (tmp_path / name).write_text((paths.ROOT / name).read_text())
     monkeypatch.chdir(tmp_path)
     kas.context.create_global_context(argparse.Namespace(no_color=True))
-    merged, missing = kas.includehandler.IncludeHandler([str(top)]).get_config()
+    merged, missing = kas.includehandler.IncludeHandler([str(top), str(tmp_path / FRAGMENTS[-1])]).get_config()
     assert missing == []
     assert {*merged["repos"]} == {"bitbake", "openembedded-core", "meta-rauc", "cyclone-capture"}
+    pinned = {name: repo["commit"] for name, repo in merged["overrides"]["repos"].items()}
+    assert {*merged["local_conf_header"]} == {"base", "engine", "mirrors", "debug"}
+    assert pinned == {layer.name: layer.commit for layer in lock.layers()}

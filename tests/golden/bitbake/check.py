@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: MIT
 """BitBake's own parser over recipes, with stub classes in place of OpenEmbedded-Core's.
 
-`check.py REQUEST` reads JSON (`layers`, `machine`, `distro`, `topdir`, `variables`, `recipes`, `appends`) and prints
-JSON: for each recipe its `errors`, and the `values` of its variables. Each recipe is parsed with all overrides; every
-variable is expanded (so inline Python runs), every shell and Python function is parsed, every `file://` source must be
-there, and every other source must have a checksum.
+`check.py REQUEST` reads JSON (`jobs`, by name: `layers`, `machine`, `distro`, `topdir`, `recipes`, `appends`) and
+prints JSON: for each job and recipe its `errors`, the `values` of its variables and the texts of its shell
+`functions`. Each recipe is parsed with all overrides; every variable is expanded (so inline Python runs), every shell
+and Python function is parsed, every task's neighbours must exist, every `file://` source must be there, every other
+one needs a checksum.
 
 PyPI's `bitbake-setup` ships the package `bb`, but not `hashserv` and `prserv`, which `bb` imports and parsing never
-calls: empty modules stand in.
+calls: empty modules stand in. Each job runs in a child of the process that has imported BitBake: it changes `bb` for
+good.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import sys
 import types
 from pathlib import Path
@@ -37,11 +40,11 @@ LOG = logging.getLogger("check")
 
 
 class Recorder(logging.Handler):
-    """Keeps what BitBake logs as an error: its exceptions often say no more than that there was one."""
+    """Keeps what BitBake logs as a warning or an error: its exceptions often say no more than that there was one."""
 
     def __init__(self) -> None:
         """Start with nothing said."""
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
         self.said: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -52,27 +55,25 @@ class Recorder(logging.Handler):
 RECORDER = Recorder()
 
 
-def configuration(request: dict[str, Any]) -> Any:
+def configuration(job: dict[str, Any]) -> Any:
     """BitBake's data after all configuration files: bitbake.conf, layers, machine, distro, and the global class."""
     data = bb.data.init()
     for name, value in {
-        "TOPDIR": request["topdir"],
-        "MACHINE": request["machine"],
+        "TOPDIR": job["topdir"],
+        "MACHINE": job["machine"],
         "BBPATH": str(STUBS),
         "BB_SIGNATURE_HANDLER": "noop",
-        **request.get("variables", {}),
     }.items():
         data.setVar(name, value)
     bb.parse.siggen = bb.siggen.init(data)
-    for layer in request["layers"]:
+    for layer in job["layers"]:
         data.setVar("LAYERDIR", layer)
         data = bb.parse.handle(f"{layer}/conf/layer.conf", data, True)
         data.expandVarref("LAYERDIR")
     data.delVar("LAYERDIR")
     data = bb.parse.handle("conf/bitbake.conf", data, True)
-    data = bb.parse.handle(f"conf/machine/{request['machine']}.conf", data, True)
-    if request.get("distro"):
-        data = bb.parse.handle(f"conf/distro/{request['distro']}.conf", data, True)
+    data = bb.parse.handle(f"conf/machine/{job['machine']}.conf", data, True)
+    data = bb.parse.handle(f"conf/distro/{job['distro']}.conf", data, True)
     data.setVar("__bbclasstype", "global")
     bb.parse.BBHandler.inherit("base", "check.py", 0, data)
     data.setVar("__bbclasstype", "recipe")
@@ -80,7 +81,7 @@ def configuration(request: dict[str, Any]) -> Any:
 
 
 def parse(recipe: str, appends: list[str], base: Any) -> dict[str, Any]:
-    """Errors and expanded variables of one recipe."""
+    """Errors, expanded variables and shell functions of one recipe."""
     RECORDER.said.clear()
     data = bb.data.createCopy(base)
     data.setVar("FILE", recipe)
@@ -88,30 +89,44 @@ def parse(recipe: str, appends: list[str], base: Any) -> dict[str, Any]:
     try:
         data = bb.parse.handle(recipe, data)[""]
     except (Exception, SystemExit) as error:
-        return {"errors": [f"{type(error).__name__}: {error}", *RECORDER.said], "values": {}}
+        return {"errors": [f"{type(error).__name__}: {error}", *RECORDER.said], "values": {}, "functions": {}}
     errors: list[str] = []
     values: dict[str, str] = {}
+    functions: dict[str, str] = {}
     for name in sorted(data.keys()):
         if name.startswith("__"):
             continue
         try:
             if data.getVarFlag(name, "func"):
-                _function(name, data)
+                functions[name] = _function(name, data)
             elif isinstance(value := data.getVar(name), str):
                 values[name] = value
         except (Exception, SystemExit) as error:
             errors.append(f"{name}: {type(error).__name__}: {error}")
+    errors += _tasks(data)
     for uri in values.get("SRC_URI", "").split():
         errors += _source(uri, data)
-    return {"errors": errors + RECORDER.said, "values": values}
+    return {"errors": errors + RECORDER.said, "values": values, "functions": functions}
 
 
-def _function(name: str, data: Any) -> None:
+def _function(name: str, data: Any) -> str:
     if data.getVarFlag(name, "python"):
         body = data.getVar(name, False) or "pass"
         bb.codeparser.PythonParser(name, LOG).parse_python(body, filename=name)
-    else:
-        bb.codeparser.ShellParser(name, LOG).parse_shell(data.getVar(name) or "")
+        return str(body)
+    text = data.getVar(name) or ""
+    bb.codeparser.ShellParser(name, LOG).parse_shell(text)
+    return str(text)
+
+
+def _tasks(data: Any) -> list[str]:
+    known = [name for name in data.keys() if data.getVarFlag(name, "task")]  # noqa: SIM118  # no mapping
+    return [
+        f"task {task} is after {other}, which is no task"
+        for task in known
+        for other in data.getVarFlag(task, "deps") or []
+        if other not in known
+    ]
 
 
 def _source(uri: str, data: Any) -> list[str]:
@@ -127,12 +142,23 @@ def _source(uri: str, data: Any) -> list[str]:
     return []
 
 
+def run(job: dict[str, Any]) -> dict[str, Any]:
+    """Every recipe of a job, by its path; a broken configuration is an error of all of them."""
+    logging.getLogger().addHandler(RECORDER)
+    try:
+        base = configuration(job)
+    except (Exception, SystemExit) as error:
+        said = [f"{type(error).__name__}: {error}", *RECORDER.said]
+        return {path: {"errors": said, "values": {}, "functions": {}} for path in job["recipes"]}
+    return {path: parse(path, job["appends"].get(path, []), base) for path in job["recipes"]}
+
+
 def main() -> None:
     """Parse what the request names; the result goes to standard output."""
-    request = json.loads(Path(sys.argv[1]).read_text())
-    logging.getLogger().addHandler(RECORDER)
-    base = configuration(request)
-    json.dump({path: parse(path, request["appends"].get(path, []), base) for path in request["recipes"]}, sys.stdout)
+    jobs = json.loads(Path(sys.argv[1]).read_text())["jobs"]
+    with multiprocessing.get_context("fork").Pool(maxtasksperchild=1) as pool:
+        results = pool.map(run, jobs.values(), chunksize=1)
+    json.dump(dict(zip(jobs, results, strict=True)), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ LINUX_VERSION = "6.12.80"
 PV = "${LINUX_VERSION}"
 SRC_URI = "https://cdn.kernel.org/pub/linux/kernel/v6.x/linux-${LINUX_VERSION}.tar.xz \
            file://capture.cfg \
+           ${@"file://debug.cfg" if d.getVar("CYCLONE_CAPTURE_KERNEL_DEBUG") == "1" else ""} \
            ${@"file://${CYCLONE_CAPTURE_OWN_DEVICE_TREE}" if d.getVar("CYCLONE_CAPTURE_OWN_DEVICE_TREE") else ""} \
            "
 SRC_URI[sha256sum] = "c92591d896e79ecddbc3319136f0c2f855e832b397de7593f013ad7590a43e53"
@@ -21,6 +22,8 @@ COMPATIBLE_MACHINE = "^socfpga$"
 KERNEL_EXTRA_ARGS = "LOADADDR=0x8000"
 # Set by the machine when mainline has no device tree for it: the name of the project's own.
 CYCLONE_CAPTURE_OWN_DEVICE_TREE ??= ""
+# Set by layers/kas/debug.yml
+CYCLONE_CAPTURE_KERNEL_DEBUG ??= "0"
 KERNEL_CONFIG_COMMAND = "capture_kernel_config"
 
 # kernel.bbclass merges no fragments; the kernel's own script does.

@@ -36,3 +36,29 @@ oe_runmake_call() {
 def find_cfgs(d):
     return [os.path.join(d.getVar("UNPACKDIR"), uri[len("file://"):])
             for uri in d.getVar("SRC_URI").split() if uri.endswith(".cfg")]
+
+# Names of further tasks, so that one that is added can be placed behind or before them
+addtask prepare_recipe_sysroot after do_fetch before do_configure
+addtask populate_lic after do_patch before do_build
+addtask populate_sysroot after do_install before do_build
+addtask package after do_install
+addtask packagedata after do_package
+addtask deploy after do_compile
+do_prepare_recipe_sysroot() {
+    :
+}
+do_populate_lic() {
+    :
+}
+do_populate_sysroot() {
+    :
+}
+do_package() {
+    :
+}
+do_packagedata() {
+    :
+}
+do_deploy() {
+    :
+}

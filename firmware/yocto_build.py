@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""The Yocto engine: check the host, render, run kas and BitBake, publish what they made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from firmware import (
+    doctor,
+    doctor_yocto,
+    engine,
+    lock,
+    recipe,
+    release,
+    release_results,
+    rendering,
+    rootfs,
+    signing,
+    tool,
+)
+from firmware.board import Board
+from firmware.errors import ToolError, UserError
+from firmware.manifest import Manifest
+from firmware.release import Wishes
+
+
+def version() -> str:
+    """Version of what is built: the product's, and the commit; CYCLONE_CAPTURE_VERSION is another."""
+    tree = engine.git_description()
+    return os.environ.get("CYCLONE_CAPTURE_VERSION") or rootfs.product_version() + (f"+{tree}" if tree else "")
+
+
+def _prepared(board: Board, wishes: Wishes) -> release.Command:
+    """Everything checked, then rendered: nothing is written before all of it is known to be good."""
+    if wishes.target is not None:
+        check_target(wishes.target)
+    wanted = doctor_yocto.TARGET_BYTES if wishes.target or wishes.shell else doctor_yocto.BUILD_BYTES
+    doctor.require(doctor_yocto.examine(board, wanted))
+    made = release.command(board, wishes, version(), signing.chosen(), os.environ)
+    release.prepare(made)
+    rendering.write(board)
+    return made
+
+
+def check_target(target: str) -> None:
+    """Raise UserError when `target` is no recipe of ours and none of OpenEmbedded-Core's."""
+    from firmware import names
+
+    own = ["capture-image", "capture-bundle", "linux-capture", *(one.name for one in recipe.load_all())]
+    if target not in own and not names.load().provides(target):
+        raise UserError(f"--target: no recipe {target!r} (valid: {', '.join(own)}, or one of {names.LIST.name})")
+
+
+def build(board: Board) -> Manifest:
+    """Image, bundle and the rest, in `build/<board>/yocto/`. Raises FirmwareError."""
+    made = _prepared(board, Wishes())
+    with tool.step("bitbake"):
+        state = release.run(made)
+    print(release.summary(state))
+    series = next(layer.branch for layer in lock.layers() if layer.name == "openembedded-core")
+    return release_results.publish_results(board, recipe.load_all(), version(), engine.git_description(), series)
+
+
+def only(board: Board, engine_name: str, wishes: Wishes) -> str:
+    """A target alone, the debug flavour, or a shell with BitBake in it; nothing is published. Raises FirmwareError."""
+    if engine_name != "yocto":
+        raise UserError("--target, --debug and --shell are the Yocto engine's (valid: with --engine=yocto)")
+    made = _prepared(board, wishes)
+    if wishes.shell:
+        status = subprocess.call(made.argv, env={**os.environ, **made.environment})  # noqa: S603  # argv, no shell
+        if status:
+            raise ToolError(made.argv[:3], status, "", "the shell's own status")
+        return ""
+    with tool.step(f"bitbake {wishes.target or ''}".strip()):
+        return release.summary(release.run(made))

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""The second and third tier of the gates: our layers in real OpenEmbedded-Core, by BitBake proper.
+
+`OE_MIRRORS` names a mirror, as `./inv mirror` fills it. The second tier masks OpenEmbedded-Core's recipes and takes
+about a minute: every board parsed and run dry, yocto-check-layer. The mutations in it, and the third tier (nothing
+masked), are slow.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from firmware import board as boards
+from firmware import lock, openembedded, paths, rendering, yocto
+from firmware.openembedded import RAUC, STATIC, BuildFolder
+from tests.golden import tier_one
+from tests.golden.mutations import MUTATIONS, Mutation
+
+pytestmark = [
+    pytest.mark.golden,
+    pytest.mark.skipif(not os.environ.get(lock.MIRRORS), reason="OE_MIRRORS names no mirror of OpenEmbedded"),
+]
+
+
+@pytest.fixture(scope="module")
+def upstream() -> dict[str, Path]:
+    folder = openembedded.mirror()
+    assert folder is not None
+    return openembedded.trees(folder)
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rendered files of the default board."""
+    folder = tmp_path_factory.mktemp("rendered")
+    rendering.write(boards.load(boards.DEFAULT_BOARD), folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_board_runs_dry(name: str, upstream: dict[str, Path], tmp_path: Path) -> None:
+    rendering.write(boards.load(name), tmp_path / "rendered")
+    build = openembedded.masked(tmp_path / "build", upstream, name, tmp_path / "rendered" / yocto.LAYER)
+    said = build.bitbake("-n", "capture-image", "capture-bundle")
+    assert said.status == 0, said.text
+    assert said.complaints() == []
+    assert re.search(r"[1-9]\d* \.bb files complete .*, 0 errors", said.text)
+    assert "Tasks Summary: Attempted" in said.text
+
+
+def test_card_is_found_and_drags_nothing_in(upstream: dict[str, Path], rendered: Path, tmp_path: Path) -> None:
+    build = openembedded.masked(tmp_path / "build", upstream, boards.DEFAULT_BOARD, rendered / yocto.LAYER)
+    values = dict(re.findall(r'^(\w+)="(.*)"$', build.bitbake("-e", "capture-image").text, re.MULTILINE))
+    assert values["WKS_FULL_PATH"].endswith(f"/{boards.DEFAULT_BOARD}.wks")
+    assert "systemd-boot" not in values["DEPENDS"]
+
+
+@pytest.mark.parametrize("which", ["static", "board"])
+def test_layer_passes_the_projects_own_check(
+    which: str, upstream: dict[str, Path], rendered: Path, tmp_path: Path
+) -> None:
+    board = rendered / yocto.LAYER
+    layer, needs = (STATIC, [board, upstream[RAUC]]) if which == "static" else (board, [STATIC, upstream[RAUC]])
+    said = openembedded.check_layer(tmp_path / "build", upstream, boards.DEFAULT_BOARD, layer, needs)
+    assert said.status == 0, said.text
+    assert " ... PASS" in said.text
+    assert "FAIL" not in said.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_mutation_in_bitbake_proper(mutation: Mutation, upstream: dict[str, Path], tmp_path: Path) -> None:
+    tree = tier_one.plant(tmp_path / "tree", boards.DEFAULT_BOARD)
+    mutation.make(tree)
+    build = openembedded.masked(tmp_path / "build", upstream, tree.board, tree.layers[1], tree.static)
+    said = build.bitbake("-n", "capture-image", "capture-bundle")
+    if not said.complaints():
+        said = build.bitbake("-c", "populate_lic", "captured")
+    assert bool(said.complaints()) is mutation.second, said.text
+    assert mutation.second or mutation.first, "nobody catches it"
+
+
+def signatures(build: BuildFolder) -> dict[str, str]:
+    """Hash of each task that the image depends on, by `recipe:task`."""
+    said = build.bitbake("-S", "lockedsigs", "capture-image")
+    assert said.status == 0, said.text
+    text = (build.folder / "locked-sigs.inc").read_text()
+    return dict(re.findall(r"^\s+(\S+:do_\w+):([0-9a-f]{64})", text, re.MULTILINE))
+
+
+def test_a_changed_line_in_the_driver_touches_the_drivers_tasks_only(upstream: dict[str, Path], tmp_path: Path) -> None:
+    tree = tier_one.plant(tmp_path / "tree", boards.DEFAULT_BOARD)
+    (tree.folder / "recipes").unlink()
+    shutil.copytree(paths.ROOT / "recipes", tree.folder / "recipes", symlinks=True)
+    build = openembedded.masked(tmp_path / "build", upstream, tree.board, tree.layers[1], tree.static)
+    before = signatures(build)
+    with (tree.folder / "recipes/capture-ring/src/core.c").open("a") as stream:
+        stream.write("/* changed */\n")
+    after = signatures(build)
+    assert {*before} == {*after}
+    changed = {name.partition(":")[0] for name in before if before[name] != after[name]}
+    assert changed == {"capture-ring", "capture-image"}
+    assert {"captured", "linux-capture", "u-boot"} <= {name.partition(":")[0] for name in before} - changed
+
+
+def whole(folder: Path, upstream: dict[str, Path], rendered: Path) -> BuildFolder:
+    """A build folder in which nothing is masked."""
+    conf = f'MACHINE = "{boards.DEFAULT_BOARD}"\nDISTRO = "cyclone-capture"\n'
+    return BuildFolder(folder, upstream, [upstream[RAUC], STATIC, rendered / yocto.LAYER], conf)
+
+
+@pytest.mark.slow
+def test_everything_parses_and_runs_dry(upstream: dict[str, Path], rendered: Path, tmp_path: Path) -> None:
+    build = whole(tmp_path / "build", upstream, rendered)
+    for arguments in (["-p"], ["-n", "capture-image", "capture-bundle"]):
+        said = build.bitbake(*arguments)
+        assert said.status == 0, said.text
+        assert said.complaints() == []
+        print("\n".join(said.text.splitlines()[-6:]))
+
+
+@pytest.mark.slow
+def test_board_layer_passes_the_projects_own_check_unmasked(
+    upstream: dict[str, Path], rendered: Path, tmp_path: Path
+) -> None:
+    layer, needs = rendered / yocto.LAYER, [STATIC, upstream[RAUC]]
+    said = openembedded.check_layer(tmp_path / "b", upstream, boards.DEFAULT_BOARD, layer, needs, unmasked=True)
+    assert said.status == 0, said.text
+    print("\n".join(said.text.splitlines()[-30:]))
