@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from invoke.context import Context
@@ -51,13 +52,14 @@ def boards(_context: Context) -> None:
         print(f"{name:16} {board.load(name).title}{default}")
 
 
-@task
+@task(help=WHERE)
 @guarded
-def doctor(_context: Context) -> None:
+def doctor(_context: Context, board: str | None = None, engine: str | None = None) -> None:
     """Say whether this host is able to build, and what to do if not."""
-    from firmware import doctor
+    from firmware import doctor, doctor_yocto
 
-    doctor.report()
+    choice = CHOICE.update(board, engine)
+    doctor.report(doctor_yocto.examine(choice.board) if choice.engine == "yocto" else None)
 
 
 @task(help=WHERE)
@@ -71,13 +73,34 @@ def render(_context: Context, board: str | None = None, engine: str | None = Non
     print(f"{rendering.folder(chosen)}: {len(changed)} files changed")
 
 
-@task(help=WHERE | {"update": "look for newer Debian packages first"})
+@task(
+    help=WHERE
+    | {
+        "update": "look for newer Debian packages first",
+        "target": "yocto: build this recipe alone",
+        "debug": "yocto: with the kernel's flavour for tests; nothing is published",
+        "shell": "yocto: a shell with bitbake and devtool, in place of the build",
+    }
+)
 @guarded
-def build(_context: Context, board: str | None = None, engine: str | None = None, update: bool = False) -> None:
+def build(
+    _context: Context,
+    board: str | None = None,
+    engine: str | None = None,
+    update: bool = False,
+    target: str | None = None,
+    debug: bool = False,
+    shell: bool = False,
+) -> None:
     """Make the image, the bundle, the SBOM and the manifest; what has not changed is not made again."""
     from firmware import engine as engines
+    from firmware import release, yocto_build
 
     choice = CHOICE.update(board, engine)
+    wishes = release.Wishes(target, debug, shell)
+    if wishes != release.Wishes():
+        print(yocto_build.only(choice.board, choice.engine, wishes))
+        return
     print(engines.build(choice.board, choice.engine, update=update).summary())
 
 
@@ -112,6 +135,12 @@ def emulate(
     | HOST
     | {
         "force": "even when the board runs this version already",
+        "dry_run": "make all checks, with the board, and change nothing",
+        "no_accept": "commit when the board's own health checks pass, without a capture",
+        "allow_downgrade": "also below the version that the board runs: a permission that is signed into the bundle",
+        "fleet": "a fleet.yaml: all of its boards, in waves (docs/upgrade.md); with --group or --tag a part of them",
+        "group": "of the fleet",
+        "tag": "of the fleet",
         "only": "a recipe's name: push just that, for now, without an upgrade (lost at the next boot)",
         "accept_host_key": "SHA256:... of a board that is not known yet",
     }
@@ -123,16 +152,62 @@ def deploy(
     engine: str | None = None,
     host: str | None = None,
     force: bool = False,
+    dry_run: bool = False,
+    no_accept: bool = False,
+    allow_downgrade: bool = False,
+    fleet: str | None = None,
+    group: str = "",
+    tag: str = "",
     only: str | None = None,
     accept_host_key: str | None = None,
 ) -> None:
     """Bring the built version onto the board: a signed upgrade of the other slot, kept when accepted, else undone."""
     from firmware import rollout
 
-    rollout.deploy(CHOICE.update(board, engine, host), force=force, only=only, accept_host_key=accept_host_key)
+    wish = rollout.Wish(force, dry_run, not no_accept, allow_downgrade)
+    if fleet:
+        rollout.to_fleet(CHOICE.update(board, engine), Path(fleet), wish, group, tag, accept_host_key)
+        return
+    rollout.deploy(CHOICE.update(board, engine, host), wish, only=only, accept_host_key=accept_host_key)
 
 
-@task(name="test", help=WHERE | HOST | {"only": "a pytest -k expression"})
+@task(help=WHERE | HOST | {"json": "for a program"})
+@guarded
+def status(
+    _context: Context, board: str | None = None, engine: str | None = None, host: str | None = None, json: bool = False
+) -> None:
+    """Say which version a board runs, in which slot, what is on trial, and how the last upgrade ended."""
+    from firmware import reach, slots
+
+    with reach.reach(CHOICE.update(board, engine, host)).target as target:
+        slots.show(target, as_json=json)
+
+
+@task(help=WHERE | HOST | {"no_accept": "commit when the board's own health checks pass, without a capture"})
+@guarded
+def rollback(
+    _context: Context,
+    board: str | None = None,
+    engine: str | None = None,
+    host: str | None = None,
+    no_accept: bool = False,
+) -> None:
+    """Bring a board back to its other slot, tried and committed like an upgrade; a trial is given up."""
+    from firmware import rollout
+
+    rollout.rollback(CHOICE.update(board, engine, host), rollout.Wish(accept=not no_accept))
+
+
+@task(
+    name="test",
+    help=WHERE
+    | HOST
+    | {
+        "only": "a pytest -k expression",
+        "power_cuts": "instead of the suite, cut the emulated board's power in so many upgrades",
+        "seed": "of the power cuts: the same seed gives the same cuts",
+    },
+)
 @guarded
 def accept(
     _context: Context,
@@ -140,10 +215,15 @@ def accept(
     engine: str | None = None,
     host: str | None = None,
     only: str = "",
+    power_cuts: int = 0,
+    seed: int = 1,
 ) -> None:
     """Run the acceptance suite on the board; reports go to build/<board>/reports/."""
-    from firmware import acceptance
+    from firmware import acceptance, campaign_run
 
+    if power_cuts:
+        campaign_run.run(CHOICE.update(board, engine, host), power_cuts, seed)
+        return
     acceptance.run(CHOICE.update(board, engine, host), only)
 
 
@@ -157,6 +237,17 @@ def flash(
 
     choice = CHOICE.update(board, engine)
     flash.flash(device, manifest.load_built(choice.board.name, choice.engine), yes=yes)
+
+
+@task(help=WHERE | {"image": "the file of an image; without it the built one"})
+@guarded
+def verify_image(
+    _context: Context, board: str | None = None, engine: str | None = None, image: str | None = None
+) -> None:
+    """Say whether an image is sound: boot ROM, U-Boot, environment, slots, file systems. Needs no root rights."""
+    from firmware import verification
+
+    verification.run(CHOICE.update(board, engine), image)
 
 
 @task(help=WHERE | HOST)
@@ -177,6 +268,27 @@ def dashboard(
     from firmware import dashboard, reach
 
     dashboard.run(reach.reach(CHOICE.update(board, engine, host)).target, port)
+
+
+@task(help={"update": "move every layer to the newest commit of its branch", "names": "list anew what they provide"})
+@guarded
+def lock(_context: Context, update: bool = False, names: bool = False) -> None:
+    """Show at which commits the Yocto engine takes its layers; --update shows what moves, and moves it."""
+    from firmware import lock
+    from firmware import names as upstream
+
+    lock.report(update)
+    if names:
+        upstream.update()
+
+
+@task(help={"to": "its folder", "board": WHERE["board"], "layers_only": "the layers' repositories, not the sources"})
+@guarded
+def mirror(_context: Context, to: str, board: str | None = None, layers_only: bool = False) -> None:
+    """Fill a mirror, from which the Yocto engine builds without a network."""
+    from firmware import mirror
+
+    mirror.fill(CHOICE.update(board).board, to, layers_only)
 
 
 @task(help={"cache": "also delete the user's cache of stages and sources"})

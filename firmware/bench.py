@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware import bench_cost, hot, paths, recipe
+from firmware import bench_cost, bench_service, bench_upgrade, bench_yocto, hot, paths, recipe
 from firmware.bench_cost import Figure, Group
 from firmware.choice import Choice
 from firmware.errors import ToolError, UserError
@@ -105,7 +105,13 @@ def _seconds(function: Callable[[Choice], float]) -> Group:
 
 
 WAITING = (noop_build_s, fast_checks_s, boot_to_ssh_s, hot_service_s, hot_driver_s, cold_build_s)
-GROUPS = (*map(_seconds, WAITING), *bench_cost.GROUPS)
+GROUPS = (
+    *map(_seconds, WAITING),
+    *bench_cost.GROUPS,
+    *bench_service.GROUPS,
+    *bench_upgrade.GROUPS,
+    *bench_yocto.GROUPS,
+)
 
 
 def chosen(only: str | None) -> list[Group]:
@@ -120,12 +126,15 @@ def chosen(only: str | None) -> list[Group]:
 
 def run(choice: Choice, only: str | None = None) -> None:
     """Measure all figures but the long ones, or the group of the one named `only`; print and record them."""
-    groups = chosen(only)
-    known = json.loads(REPORT.read_text()) if REPORT.exists() else {}
-    for group in groups:
+    for group in chosen(only):
         for name, value in group.measure(choice).items():
-            figure = group.figures[name]
-            known[name] = {"value": round(value, 2), "unit": figure.unit, "how": figure.how}
-            print(f"{name:28} {value:14.2f} {figure.unit:18} {figure.how}", flush=True)
-        REPORT.parent.mkdir(parents=True, exist_ok=True)
-        REPORT.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            record(name, value, group.figures[name])
+
+
+def record(name: str, value: float, figure: Figure) -> None:
+    """Print a figure, and put it into the report beside those that are there."""
+    known = json.loads(REPORT.read_text()) if REPORT.exists() else {}
+    known[name] = {"value": round(value, 2), "unit": figure.unit, "how": figure.how}
+    print(f"{name:28} {value:14.2f} {figure.unit:18} {figure.how}", flush=True)
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -26,6 +26,9 @@ BRIDGE_BASE = 0xFF200000
 BRIDGE_BYTES = 0x200000
 FABRIC_SPI_BASE = 40
 FABRIC_INTERRUPTS = 64
+# where memory may be set aside for the ring: behind what U-Boot and the kernel unpack, and with a fixed place in the
+# kernel's address space (lowmem: 768 MiB less vmalloc's guard)
+RESERVED_BEGIN, RESERVED_END = 0x10000000, 0x2F800000
 MSGDMA_BYTES = {"csr": 0x20, "descriptor": 0x20, "response": 0x8}  # of the core's register windows
 DEFAULT_BOARD = "de0-nano-soc"
 STREAM_PORT = 7700  # TCP port of the capture service, on every board
@@ -82,7 +85,9 @@ class Msgdma(Strict):
 class Fabric(Strict):
     """What the FPGA is configured with: its identity and its register windows.
 
-    `msgdma` writes the samples to memory; `copier`, if there is one, moves from memory to memory.
+    `msgdma` writes the samples to memory; `copier`, if there is one, moves from memory to memory. `provider` is what
+    the driver fills the ring by: the mSGDMA itself, or mainline's dmaengine driver for it. `coherent`: the mSGDMA
+    masters the accelerator coherency port, so no cache needs to be told of it.
     """
 
     id: Annotated[int, Field(gt=0, le=0xFFFFFFFF)]
@@ -90,6 +95,8 @@ class Fabric(Strict):
     source: Window
     msgdma: Msgdma
     copier: Msgdma | None = None
+    provider: Literal["msgdma", "dmaengine"] = "msgdma"
+    coherent: bool = False
 
     def windows(self) -> dict[str, Window]:
         """All register windows by their key in the board file."""
@@ -121,10 +128,19 @@ class Fabric(Strict):
 
 
 class Ring(Strict):
-    """The driver's set of blocks: `blocks` DMA buffers of `block_bytes`, any multiple of the page size."""
+    """The driver's set of blocks: `blocks` DMA buffers of `block_bytes`, any multiple of the page size.
+
+    `address`: set aside the memory from there on, at boot, for nothing else. Left out: any free pages.
+    """
 
     block_bytes: Annotated[int, Field(ge=65536, le=16 << 20, multiple_of=PAGE_BYTES)]
     blocks: Annotated[int, Field(ge=2, le=1024)]
+    address: Annotated[int, Field(ge=RESERVED_BEGIN, lt=RESERVED_END, multiple_of=1 << 20)] | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Size of all blocks together."""
+        return self.blocks * self.block_bytes
 
 
 class Board(Strict):
@@ -145,11 +161,14 @@ class Board(Strict):
 
     @model_validator(mode="after")
     def _ring_fits_memory(self) -> Board:
-        wanted, limit = self.ring.blocks * self.ring.block_bytes, self.memory_bytes // 4
+        wanted, limit = self.ring.bytes, self.memory_bytes // 4
         if wanted > limit:
             raise ValueError(
                 f"ring.blocks x ring.block_bytes is {wanted} (valid: at most a quarter of memory, {limit})"
             )
+        end, top = (self.ring.address or 0) + wanted, min(self.memory_bytes, RESERVED_END)
+        if end > top:
+            raise ValueError(f"ring.address: the ring ends at {end:#x} (valid: up to {top:#x})")
         return self
 
 

@@ -15,53 +15,52 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware import ext4, paths, tool
+from firmware import ext4, fit, paths, signing, tool
 from firmware.board import Board
 from firmware.errors import ToolError
-from firmware.keys import Keys
+from firmware.signing import Signer
 from firmware.stage import Stage
 from firmware.tree import Tree
 
-RELEASE = "/usr/share/cyclone-capture/release.json"
 SIZE_BYTES = 8  # a bundle ends with the size of its signature, big-endian
+DOWNGRADE = "allow-downgrade"  # a file beside the manifest: field_update/admission.py of the board looks for it
+CODE = ("bundle", "file_system", "fit", "flat_tree", "signing")
 COMPRESSION = "-comp zstd -Xcompression-level 6"
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a bundle is made of: `rootfs` is the file, `epoch` the time of everything in it."""
+    """What a bundle is made of: `rootfs` is the file, `epoch` the time of everything in it, `signer` who signs."""
 
     board: Board
     rootfs: Path
     version: str
     epoch: int
-    keys: Keys
+    signer: Signer
 
 
 def compatible(board: Board) -> str:
     """RAUC's name for "boards that may take this": also in the slot's `system.conf`."""
-    return f"cyclone-capture-{board.name}"
+    return fit.compatible_name(board.name)
 
 
-def manifest_text(board: Board, version: str, for_boards: str = "") -> str:
-    """RAUC's manifest of a bundle; `for_boards` replaces the board's own compatible."""
+def manifest_text(board: Board, version: str, for_boards: str = "", form: str = "verity") -> str:
+    """RAUC's manifest of a bundle of format `form`; `for_boards` replaces the board's own compatible."""
     return (
         "[update]\n"
         f"compatible={for_boards or compatible(board)}\n"
         f"version={version}\n"
         f"description={board.title}\n\n"
         "[bundle]\n"
-        "format=verity\n\n"
+        f"format={form}\n\n"
         "[image.rootfs]\n"
         "filename=rootfs.ext4\n"
         "adaptive=block-hash-index\n"
     )
 
 
-def pack(rootfs: Path, manifest: str, keys: Keys, out: Path, log: Path) -> None:
-    """Make and verify one bundle. Raises ToolError."""
-    rauc = tool.need("rauc", "rauc")
-    out.unlink(missing_ok=True)
+def pack(rootfs: Path, manifest: str, signer: Signer, out: Path, log: Path, downgrade: bool = False) -> None:
+    """Make and verify one bundle; `downgrade`: boards with a newer version may take it. Raises ToolError."""
     with tempfile.TemporaryDirectory(prefix="bundle-", dir=out.parent) as name:
         content = Path(name)
         (content / "manifest.raucm").write_text(manifest)
@@ -69,23 +68,27 @@ def pack(rootfs: Path, manifest: str, keys: Keys, out: Path, log: Path) -> None:
             (content / "rootfs.ext4").hardlink_to(rootfs)
         except OSError:  # another file system
             shutil.copyfile(rootfs, content / "rootfs.ext4")
-        trust = [f"--cert={keys.certificate}", f"--key={keys.key}", f"--keyring={keys.authority}"]
-        tool.run([rauc, "bundle", *trust, f"--mksquashfs-args={COMPRESSION}", content, out], log=log)
-    tool.run([rauc, "info", f"--keyring={keys.authority}", out], log=log)
+        if downgrade:
+            (content / DOWNGRADE).touch()  # in the bundle, so the signature covers it
+        signing.bundle(signer, content, out, COMPRESSION, log)
 
 
-def build(inputs: Inputs, rootfs_key: str) -> Path:
-    """Result folder: `<board>.raucb` and `sha256`. `rootfs_key` is the key of the stage that made `inputs.rootfs`."""
-    text = manifest_text(inputs.board, inputs.version)
+def build(inputs: Inputs, rootfs_key: str, downgrade: bool = False) -> Path:
+    """Result folder: `<board>.raucb` and `sha256`. `rootfs_key` is the key of the stage that made `inputs.rootfs`.
+
+    Raises UserError when the parts of the slot do not fit each other.
+    """
+    text = manifest_text(inputs.board, inputs.version, form=inputs.signer.format)
     stage = Stage(
         "bundle",
-        texts={"manifest": text, "rootfs": rootfs_key, "signer": inputs.keys.certificate.read_text()},
-        files=(paths.ROOT / "firmware" / "bundle.py",),
+        texts={"manifest": text, "rootfs": rootfs_key, "signer": inputs.signer.identity, "downgrade": str(downgrade)},
+        files=tuple(paths.ROOT / "firmware" / f"{name}.py" for name in CODE),
     )
 
     def work(folder: Path) -> None:
         out = folder / f"{inputs.board.name}.raucb"
-        pack(inputs.rootfs, text, inputs.keys, out, folder / "log")
+        fit.require(inputs.rootfs, compatible(inputs.board))
+        pack(inputs.rootfs, text, inputs.signer, out, folder / "log", downgrade)
         with out.open("rb") as stream:
             (folder / "sha256").write_text(hashlib.file_digest(stream, "sha256").hexdigest() + "\n")
         out.chmod(0o444)
@@ -95,7 +98,7 @@ def build(inputs: Inputs, rootfs_key: str) -> Path:
 
 def read_release(rootfs: Path) -> dict[str, object]:
     """`release.json` of a slot's file system."""
-    facts: dict[str, object] = json.loads(ext4.read(rootfs, RELEASE))
+    facts: dict[str, object] = json.loads(ext4.read(rootfs, fit.RELEASE))
     return facts
 
 
@@ -105,19 +108,20 @@ def variant(
     edits: Tree | None = None,
     version: str = "",
     for_boards: str = "",
-    keys: Keys | None = None,
+    signer: Signer | None = None,
+    downgrade: bool = False,
 ) -> Path:
     """A bundle that differs from the real one, `<folder>/<version>.raucb`; nothing of the real one is touched.
 
     `edits` holds files that are added or replaced in the slot, `version` (if it differs) is also written into its
-    release file, `for_boards` is another compatible, `keys` another signer. Raises ToolError.
+    release file, `for_boards` is another compatible, `signer` another one, `downgrade` as in `pack`. Raises ToolError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     version = version or inputs.version
     slot = Tree(inputs.epoch) if edits is None else edits
     if version != inputs.version:
         facts = {**read_release(inputs.rootfs), "version": version}
-        slot.file(RELEASE, json.dumps(facts, indent=2) + "\n")
+        slot.file(fit.RELEASE, json.dumps(facts, indent=2) + "\n")
     with tempfile.TemporaryDirectory(prefix="variant-", dir=folder) as name:
         scratch = Path(name)
         rootfs = scratch / "rootfs.ext4"
@@ -125,7 +129,8 @@ def variant(
         rootfs.chmod(0o644)
         ext4.edit(rootfs, slot, scratch)
         out = folder / f"{version}.raucb"
-        pack(rootfs, manifest_text(inputs.board, version, for_boards), keys or inputs.keys, out, folder / "log")
+        by = signer or inputs.signer
+        pack(rootfs, manifest_text(inputs.board, version, for_boards, by.format), by, out, folder / "log", downgrade)
     return out
 
 

@@ -2,7 +2,8 @@
 """Deploy: bring a bundle onto a board as an upgrade of its other slot, try it, and keep it or go back.
 
     check      the bundle is what the manifest says; the board answers with its pinned key, is of the right kind, runs
-               another version and tries nothing
+               another version and tries nothing; by the board's own keyring the bundle is whole and its parts fit; the
+               board is ready: space, slot, version, power, clock
     install    through a reverse tunnel, streamed by RAUC into the slot that is not running; then reboot
     examine    the board boots the new slot and runs its own health checks; a failure there reverts by itself
     accept     the caller's acceptance; then commit, else revert, and the old slot is waited for
@@ -14,36 +15,29 @@ TargetError for a failed installation; an upgrade that was undone is no exceptio
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from firmware import tunnel
+from firmware import fit, inspection, transfer
 from firmware.errors import FirmwareError, TargetError, UserError
-from firmware.httpd import RangeServer
+from firmware.fit import RELEASE
 from firmware.manifest import Manifest
 from firmware.ssh import RETRY_SECONDS, Late, Target, Unreachable
+from firmware.transfer import DEADLINE_SECONDS, Say, show
 
-RELEASE = "/usr/share/cyclone-capture/release.json"
-DEADLINE_SECONDS = 1800
-INSTALL_SECONDS = 1800
+KEYRING = "/etc/rauc/keyring.pem"
 EXAMINE_SECONDS = 600
 STATUS_SECONDS = 20
+PREFLIGHT_SECONDS = 180.0
 REVERT_SECONDS = 30.0  # the network may go down before the answer has come
-SILENCE_SECONDS = 15.0  # then a line is shown though the board said nothing
-MIB = 1 << 20
 
-Say = Callable[[str], None]
 Status = dict[str, Any]
-
-
-def _print(text: str) -> None:
-    print(text, flush=True)
 
 
 @dataclass(frozen=True)
@@ -62,64 +56,46 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """How: `force` installs the same version again, `dry_run` ends after the checks; seconds until the trial's end."""
+
+    force: bool = False
+    dry_run: bool = False
+    deadline_seconds: int = DEADLINE_SECONDS
+
+
+PLAN = Plan()
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How it ended: the slot and version that the board runs now, and the reason when the upgrade was undone."""
 
-    action: Literal["committed", "reverted", "unchanged"]
+    action: Literal["committed", "reverted", "unchanged", "checked"]
     slot: str
     version: str
     reason: str = ""
-
-
-class Progress:
-    """Shows each line that the board says with what has gone over the link; a sign of life when it says nothing."""
-
-    def __init__(self, server: RangeServer, say: Say) -> None:
-        """Count what `server` sends, from now on."""
-        self._server, self._say = server, say
-        self._started = time.monotonic()
-        self._over, self._spoken = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._tick, daemon=True)
-
-    def __enter__(self) -> Progress:
-        """Begin to look for silence."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_reason: object) -> None:
-        """Stop."""
-        self._over.set()
-        self._thread.join()
-
-    def line(self, text: str) -> None:
-        """Show a line of the board's, with what has gone over the link so far, and the time."""
-        self._spoken.set()
-        sent, size = self._server.bytes_sent / MIB, self._server.size / MIB
-        self._say(f"  {text.strip():48} {sent:6.1f} of {size:.1f} MiB sent, {time.monotonic() - self._started:.0f} s")
-
-    def _tick(self) -> None:
-        while not self._over.wait(SILENCE_SECONDS):
-            if not self._spoken.is_set():
-                self.line("...")
-            self._spoken.clear()
 
 
 def deploy(
     target: Target,
     offer: Offer,
     accept: Callable[[], None] | None = None,
-    force: bool = False,
-    say: Say = _print,
-    deadline_seconds: int = DEADLINE_SECONDS,
+    plan: Plan = PLAN,
+    say: Say = show,
 ) -> Outcome:
-    """Upgrade the board; `accept` raises a FirmwareError to refuse it, `force` installs the same version again."""
+    """Upgrade the board; `accept` raises a FirmwareError to refuse it."""
     check_bundle(offer)
     release, before = check_board(target, offer)
-    if not _on_trial(before):
-        if release["version"] == offer.version and not force:
+    if not on_trial(before):
+        if release["version"] == offer.version and not plan.force:
             say(f"{target.name} runs {offer.version} already, in slot {before['booted']}")
             return Outcome("unchanged", before["booted"], offer.version)
-        install(target, offer.bundle, offer.version, deadline_seconds, say)
+        check_fit(target, offer)
+        if plan.dry_run:
+            say(f"{target.name} runs {release['version']} in slot {before['booted']}, and would take {offer.version}")
+            return Outcome("checked", before["booted"], release["version"])
+        transfer.install(target, offer.bundle, offer.version, plan.deadline_seconds, say)
         reboot(target, say)
     elif before["trial"]["version"] != offer.version:
         tried = before["trial"]["version"] or "(unknown)"
@@ -128,19 +104,28 @@ def deploy(
             f"slot {before['booted']} is on trial with version {tried}, not {offer.version} "
             f"(valid: wait {before['deadline_left_seconds']} s until it goes back by itself, or: field-update revert)",
         )
+    elif plan.dry_run:
+        say(f"{target.name}: slot {before['booted']} is on trial with {offer.version}, and would be examined")
+        return Outcome("checked", before["booted"], offer.version)
     else:
         say(f"{target.name}: going on with the trial of {offer.version} in slot {before['booted']}")
-    return _try(target, offer, accept, say)
+    return examine(target, offer.version, accept, say)
 
 
 def check_bundle(offer: Offer) -> None:
     """Raise UserError unless the bundle is there and is what the manifest says."""
     if not offer.bundle.is_file():
         raise UserError(f"no bundle {offer.bundle} (valid: one made by ./inv build)")
-    with offer.bundle.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = _sha256(offer.bundle, offer.bundle.stat().st_mtime_ns)
     if found != offer.sha256:
         raise UserError(f"{offer.bundle}: SHA-256 is {found} (valid: the manifest's, {offer.sha256}; run ./inv build)")
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(path: Path, _changed: int) -> str:
+    """Of the file as it was changed last: a fleet's boards share the reading."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_board(target: Target, offer: Offer) -> tuple[dict[str, str], Status]:
@@ -150,6 +135,21 @@ def check_board(target: Target, offer: Offer) -> tuple[dict[str, str], Status]:
     if (board := release["board"]) != offer.board:
         raise UserError(f"{target.name} is a {board}, the bundle is for {offer.board} (valid: --board={board})")
     return release, verdict(target)
+
+
+def check_fit(target: Target, offer: Offer) -> None:
+    """Raise UserError when the board would not take the bundle, TargetError when it is not ready for an upgrade."""
+    content = inspection.inspect_once(offer.bundle, target.get(KEYRING))
+    command = ["field-update", "preflight", "--json", "--version", offer.version]
+    if content:
+        if content.compatible != (wanted := fit.compatible_name(offer.board)):
+            raise UserError(f"{offer.bundle} is for {content.compatible} (valid: {wanted})")
+        if content.version != offer.version:
+            raise UserError(f"{offer.bundle} holds version {content.version} (valid: the offered one, {offer.version})")
+        command += ["--bytes", str(content.rootfs_bytes), *(["--allow-downgrade"] if content.downgrade else [])]
+    refusals = json.loads(target.output(command, sudo=True, timeout=PREFLIGHT_SECONDS))["refusals"]
+    if refusals:
+        raise TargetError(target.name, "is not ready for an upgrade, nothing was sent:\n    " + "\n    ".join(refusals))
 
 
 def status(target: Target, wait_seconds: int = 0) -> Status:
@@ -184,25 +184,7 @@ def verdict(target: Target, timeout: float = EXAMINE_SECONDS) -> Status:
     return now
 
 
-def install(
-    target: Target, bundle: Path, version: str = "", deadline_seconds: int = DEADLINE_SECONDS, say: Say = _print
-) -> None:
-    """Install `bundle` into the other slot and put it on trial from the next boot on.
-
-    Raises TargetError with RAUC's reason: not signed by a known key, for another board, no room, link lost.
-    """
-    started = time.monotonic()
-    with tunnel.serve(target, bundle) as opened:
-        command = ["field-update", "install", opened.url, "--version", version, "--deadline", str(deadline_seconds)]
-        with Progress(opened.server, say) as progress:
-            done = target.run(command, sudo=True, timeout=INSTALL_SECONDS, say=progress.line)
-        if done.status:
-            raise TargetError(target.name, f"not installed, the running slot is untouched: {done.stderr.strip()}")
-        size, sent = opened.server.size / MIB, opened.server.bytes_sent / MIB
-    say(f"installed in {time.monotonic() - started:.0f} s: {sent:.1f} of {size:.1f} MiB were sent")
-
-
-def reboot(target: Target, say: Say = _print) -> None:
+def reboot(target: Target, say: Say = show) -> None:
     """Reboot the board and wait until it answers in the new boot."""
     old, started = target.boot_id(), time.monotonic()
     say("rebooting")
@@ -216,7 +198,7 @@ def commit(target: Target) -> None:
     target.output(["field-update", "commit"], sudo=True)
 
 
-def revert(target: Target, reason: str, say: Say = _print) -> Status:
+def revert(target: Target, reason: str, say: Say = show) -> Status:
     """Make the board go back to the other slot, wait for that, and return its status then."""
     old = target.boot_id()
     try:
@@ -227,15 +209,16 @@ def revert(target: Target, reason: str, say: Say = _print) -> Status:
     return verdict(target)
 
 
-def _try(target: Target, offer: Offer, accept: Callable[[], None] | None, say: Say) -> Outcome:
+def examine(target: Target, version: str, accept: Callable[[], None] | None, say: Say) -> Outcome:
+    """Wait for the board's verdict on the slot on trial and for the acceptance; then commit it, or go back."""
     now = verdict(target)
-    if not _on_trial(now):
-        return _undone(target, now, say)
+    if not on_trial(now):
+        return undone(target, now, say)
     reason, found = "", json.loads(target.get(RELEASE))
     if now["health"] != "passed":
         reason = f"no verdict on its health after {EXAMINE_SECONDS} s ({now['health']})"
-    elif found["version"] != offer.version:
-        reason = f"it runs {found['version']}, not {offer.version}"
+    elif found["version"] != version:
+        reason = f"it runs {found['version']}, not {version}"
     if not reason and accept is not None:
         say(f"slot {now['booted']} is healthy; acceptance begins, {now['deadline_left_seconds']} s are left")
         try:
@@ -244,13 +227,14 @@ def _try(target: Target, offer: Offer, accept: Callable[[], None] | None, say: S
             reason = f"acceptance: {error}"
     if reason:
         say(f"refused, going back: {reason}")
-        return _undone(target, revert(target, reason, say), say)
+        return undone(target, revert(target, reason, say), say)
     commit(target)
-    say(f"{target.name}: slot {now['booted']} is committed, version {offer.version}")
-    return Outcome("committed", now["booted"], offer.version)
+    say(f"{target.name}: slot {now['booted']} is committed, version {version}")
+    return Outcome("committed", now["booted"], version)
 
 
-def _undone(target: Target, now: Status, say: Say) -> Outcome:
+def undone(target: Target, now: Status, say: Say) -> Outcome:
+    """How an upgrade ended that the board has left: with its own reason."""
     last = now["last"] or {}
     reason = last.get("reason") or "the board does not say why"
     release = json.loads(target.get(RELEASE))
@@ -258,5 +242,6 @@ def _undone(target: Target, now: Status, say: Say) -> Outcome:
     return Outcome("reverted", now["booted"], release["version"], reason)
 
 
-def _on_trial(now: Status) -> bool:
+def on_trial(now: Status) -> bool:
+    """Whether the booted slot is on trial."""
     return now["trial"] is not None and now["trial"]["slot"] == now["booted"]

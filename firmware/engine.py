@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from firmware import base, bundle, doctor, image, keys, manifest, paths, payload, publish, recipe, rootfs, sbom
+from firmware import base, bundle, doctor, image, manifest, paths, payload, publish, recipe, rootfs, sbom, signing
 from firmware.board import STREAM_PORT, Board
 from firmware.choice import ENGINES
 from firmware.errors import UserError
@@ -24,10 +24,13 @@ def build(board: Board, engine: str = "debian", update: bool = False) -> Manifes
     if engine not in ENGINES:
         raise UserError(f"unknown engine {engine!r} (valid: {', '.join(ENGINES)})")
     if engine == "yocto":
-        raise UserError(
-            "the yocto engine renders its layers but does not run kas yet "
-            "(valid: ./inv render shows what it renders; ./inv build --engine=debian builds)"
-        )
+        from firmware import yocto_build
+
+        if update:
+            raise UserError(
+                "--update is for Debian packages (valid: ./inv lock --update moves the Yocto engine's layers)"
+            )
+        return yocto_build.build(board)
     doctor.require()
     return _debian(board, update)
 
@@ -38,7 +41,7 @@ def _debian(board: Board, update: bool) -> Manifest:
     if update:
         sources.refresh()
     recipes = recipe.load_all()
-    trust = keys.development()
+    trust = signing.chosen()
     steps = {"kernel": kernel.build(board, "release"), "u-boot": uboot.build(board)}
     steps["driver"] = driver.build(steps["kernel"])
     steps["overlay"] = overlay.build(board)
@@ -99,7 +102,7 @@ def bundle_inputs(board: Board) -> bundle.Inputs:
     if not (folder / "rootfs.ext4").is_file() or not (origin / "epoch").is_file():
         raise UserError(f"the cache no longer holds what {board.name} was built from (valid: run ./inv build)")
     epoch = int((origin / "epoch").read_text())
-    return bundle.Inputs(board, folder / "rootfs.ext4", found.version, epoch, keys.development())
+    return bundle.Inputs(board, folder / "rootfs.ext4", found.version, epoch, signing.chosen())
 
 
 def git_description() -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware import card, tool
+from firmware import card, tool, verification
 from firmware.card import Origin
 from firmware.errors import ToolError, UserError
 from firmware.identity import Identity, fingerprint
@@ -52,7 +52,8 @@ class Source:
 
 
 def flash(device: str, manifest: Manifest, yes: bool = False, fixed: bool = False) -> Identity:
-    """Make `device` a card of the built image, as `write` does, and say which board's it is then."""
+    """Make `device` a card of the built image, which is verified first, and say which board's it is then."""
+    verification.require(manifest.path("image"), verification.built_config(manifest))
     made = write(device, Source.of(manifest), yes=yes, fixed=fixed)
     print(f"{device} is the card of {made.hostname}; host key {fingerprint(made.host_key.public)} is pinned")
     return made

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The card's image: `<board>.img`, its `.bmap`, and the proof that boot ROM and U-Boot find what they look for.
 
-`genimage` puts the parts where `templates/debian/genimage.cfg.j2`, rendered from the layout, says; `firmware/proof.py`
-parses the result. Slot B is empty: RAUC fills it with the first upgrade. The data file system is empty and small;
-it grows on the board.
+`genimage` puts the parts where `templates/debian/genimage.cfg.j2`, rendered from the layout, says;
+`firmware/verification.py` examines the result. Slot B is empty: RAUC fills it with the first upgrade. The data file
+system is empty and small; it grows on the board.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from firmware import ext4, layout, paths, proof, render, tool
+from firmware import ext4, layout, paths, render, tool, verification
 from firmware.board import Board
 from firmware.errors import ToolError
 from firmware.stage import Stage
 
 TEMPLATE = "debian/genimage.cfg.j2"
 DATA_INODES = 16384
-CODE = ("ext4", "image", "proof", "tree")
+CODE = ("ext4", "file_system", "image", "proof", "tree", "uboot_image", "verification")
 
 
 def disk_signature(seed: str) -> int:
@@ -47,8 +47,14 @@ def run_genimage(folder: Path, configuration: str, files: dict[str, Path], scrat
     tool.run(argv, log=folder / "log")
 
 
+def verify(image: Path, config: str) -> None:
+    """Raise ToolError that says all that is wrong with the finished image; `config` is U-Boot's."""
+    if wrong := [line for finding in verification.examine(image, config) for line in finding.wrong]:
+        raise ToolError(["genimage"], 0, "\n".join(wrong), "the finished image would not boot")
+
+
 def build(board: Board, uboot: Path, rootfs: Path, epoch: int) -> Path:
-    """Result folder: `<board>.img`, `<board>.img.bmap`, `sha256`. Raises ToolError when the proof fails."""
+    """Result folder: `<board>.img`, `<board>.img.bmap`, `sha256`. Raises ToolError when the image is not sound."""
     stage = Stage(
         "image",
         texts={"board": board.name, "uboot": uboot.name, "rootfs": rootfs.name, "layout": repr(layout.PARTITIONS)},
@@ -70,9 +76,8 @@ def build(board: Board, uboot: Path, rootfs: Path, epoch: int) -> Path:
                 "data.ext4": scratch / "data.ext4",
             }
             run_genimage(folder, render.text(TEMPLATE, board, disk_signature=disk_signature(seed)), files, scratch)
-        wrong = proof.check(image)
-        if wrong:
-            raise ToolError(["genimage"], 0, "\n".join(wrong), "the finished image would not boot")
+        config = uboot / "config"
+        verify(image, config.read_text(encoding="utf-8") if config.is_file() else "")
         tool.capture([tool.need("bmaptool", "bmap-tools"), "create", "-o", folder / f"{image.name}.bmap", image])
         with image.open("rb") as stream:
             (folder / "sha256").write_text(hashlib.file_digest(stream, "sha256").hexdigest() + "\n")

@@ -33,6 +33,7 @@ TAINTED_BY = {  # Documentation/admin-guide/tainted-kernels.rst; a module from o
 }
 LEAK_AGE_SECONDS = 6.0  # kmemleak reports nothing younger than 5 s
 SCANS = 3
+STACK_POOL_KIB = 16  # lib/stackdepot.c, DEPOT_POOL_ORDER
 
 
 def reports(log: str) -> list[str]:
@@ -89,6 +90,7 @@ def dma_mappings(target: Target, device: str) -> list[str]:
 
 def pins(target: Target) -> int:
     """Pages that are pinned at the moment (pin_user_pages)."""
+    target.get("/proc/sys/vm/stat_refresh", sudo=True)  # each CPU counts for itself; now they are added up
     counters = dict(line.split() for line in target.get("/proc/vmstat").splitlines())
     return int(counters["nr_foll_pin_acquired"]) - int(counters["nr_foll_pin_released"])
 
@@ -104,4 +106,11 @@ def unaccounted_kib(target: Target) -> int:
     target.output(["sh", "-c", "sync; echo 3 > /proc/sys/vm/drop_caches"], sudo=True, timeout=300)
     rows = (line.split() for line in target.get("/proc/meminfo").splitlines())
     kib = {name.rstrip(":"): int(number) for name, number, *_ in rows}
-    return kib["MemTotal"] - sum(kib[name] for name in ACCOUNTED)
+    return kib["MemTotal"] - sum(kib[name] for name in ACCOUNTED) - _stack_depot_kib(target)
+
+
+def _stack_depot_kib(target: Target) -> int:
+    """What the checkers keep of call stacks, which only grows; 0 on a kernel without them."""
+    said = target.output(["sh", "-c", f"cat {DEBUGFS}/stackdepot/stats 2>/dev/null || true"], sudo=True)
+    found = re.search(r"^pools: (\d+)$", said, re.MULTILINE)
+    return int(found[1]) * STACK_POOL_KIB if found else 0

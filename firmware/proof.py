@@ -3,8 +3,8 @@
 
 Checked: the MBR against the layout (0xA2 exactly once, nothing overlaps), the boot ROM's view of the four SPL copies
 (header "AS01" at 0x40 with its byte sum; CRC-32 with bzip2's bit order over the image, whose length the header gives in
-words: U-Boot's `tools/socfpgaimage.c` and the Cyclone V HPS Technical Reference Manual, appendix A), U-Boot's magic
-behind them, a blank environment, and the labels and sizes of the file systems.
+words: U-Boot's `tools/socfpgaimage.c` and the Cyclone V HPS Technical Reference Manual, appendix A), a whole U-Boot
+behind them, environment copies that are blank or valid, slots of one size, the file systems' labels and sizes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware import layout
+from firmware import layout, uboot_image
 
 Read = Callable[[int, int], bytes]  # offset, bytes
 
@@ -27,7 +27,7 @@ SPL_HEADER_OFFSET = 0x40
 SPL_HEADER = struct.Struct("<IBBHHH")  # validation word, version, flags, length in words, zero, byte sum
 SPL_VALIDATION = 0x31305341  # "AS01"
 SPL_LIMIT = 60 * layout.KIB  # what the boot ROM leaves of the 64 KiB of on-chip memory
-U_BOOT_MAGICS = (0x27051956, 0xD00DFEED)  # legacy image, flattened image tree
+ENVIRONMENT_HEADER = 5  # CRC-32 of what follows the header (little-endian), flag (U-Boot, include/env_internal.h)
 EXT4_SUPER, EXT4_MAGIC = 1024, 0xEF53
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -87,10 +87,9 @@ def check_boot(read: Read, offset: int) -> list[str]:
         wrong = check_spl(read(offset + index * layout.SPL_BYTES, layout.SPL_BYTES))
         if wrong:
             found.append(f"SPL copy {index}: {wrong}")
-    magic = int.from_bytes(read(offset + layout.U_BOOT_OFFSET, 4), "big")
-    if magic not in U_BOOT_MAGICS:
-        found.append(f"no U-Boot image behind the SPL copies: {magic:#010x} at {layout.U_BOOT_OFFSET:#x}")
-    return found
+    content = read(offset + layout.U_BOOT_OFFSET, layout.BOOT.size - layout.U_BOOT_OFFSET)
+    place = f"U-Boot, {layout.U_BOOT_OFFSET:#x} behind the SPL copies' start, where SPL looks"
+    return found + [f"{place}: {wrong}" for wrong in uboot_image.check(content)]
 
 
 def check_table(entries: list[MbrEntry]) -> list[str]:
@@ -102,6 +101,9 @@ def check_table(entries: list[MbrEntry]) -> list[str]:
     wanted = [MbrEntry(p.number, p.type, p.offset, p.size) for p in layout.PARTITIONS]
     found += [f"partition {w.number} is not as in the layout: {w}" for w in wanted if w not in entries]
     found += [f"partition {e.number} is not in the layout: {e}" for e in entries if e not in wanted]
+    slots = {e.number: e.size for e in entries if e.number in [slot.number for slot in layout.SLOTS.values()]}
+    if len(set(slots.values())) > 1:
+        found.append(f"the slots differ in size: {slots} bytes by partition (valid: equal)")
     regions = [(e.offset, e.offset + e.size, f"partition {e.number}") for e in entries]
     regions += [(at, at + layout.ENVIRONMENT_BYTES, f"environment at {at:#x}") for at in layout.ENVIRONMENT_OFFSETS]
     regions.sort()
@@ -112,12 +114,17 @@ def check_table(entries: list[MbrEntry]) -> list[str]:
 
 
 def check_environment(read: Read) -> list[str]:
-    """A new card has no environment: U-Boot starts from the one that it was built with."""
-    return [
-        f"the environment at {at:#x} is not blank"
-        for at in layout.ENVIRONMENT_OFFSETS
-        if any(read(at, layout.ENVIRONMENT_BYTES))
-    ]
+    """What is wrong with the environment's copies: on a new card both are blank, and U-Boot takes the one built in."""
+    copies = {at: read(at, layout.ENVIRONMENT_BYTES) for at in layout.ENVIRONMENT_OFFSETS}
+    return [f"the environment at {at:#x}: {wrong}" for at, copy in copies.items() if (wrong := check_copy(copy))]
+
+
+def check_copy(copy: bytes) -> str:
+    """What is wrong with one copy of the environment, or an empty text."""
+    if not any(copy):
+        return ""
+    stored, computed = int.from_bytes(copy[:4], "little"), zlib.crc32(copy[ENVIRONMENT_HEADER:])
+    return "" if stored == computed else f"CRC {stored:#010x} (valid: {computed:#010x}, or a blank copy)"
 
 
 def check_file_system(read: Read, partition: layout.Partition, label: str) -> list[str]:

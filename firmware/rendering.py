@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from firmware import overlay, paths, render, yocto
+from firmware import lock, overlay, paths, render, yocto
 from firmware.board import Board
 from firmware.choice import ENGINES
 from firmware.errors import UserError
@@ -40,6 +40,8 @@ TABLE = (
     Row("debian/genimage.cfg.j2", "debian/genimage.cfg", ("debian",)),
     Row("yocto/kas.yml.j2", "yocto/kas.yml", ("yocto",)),
     Row("yocto/u-boot-2026.cfg.j2", "yocto/u-boot-2026.cfg", ("yocto",)),
+    Row("yocto/layer-readme.md.j2", f"{yocto.LAYER}/README.md", ("yocto",)),
+    Row("yocto/layer-security.md.j2", f"{yocto.LAYER}/SECURITY.md", ("yocto",)),
     Row("yocto/layer.conf.j2", f"{yocto.LAYER}/conf/layer.conf", ("yocto",)),
     Row("yocto/machine.conf.j2", f"{yocto.LAYER}/conf/machine/{{board}}.conf", ("yocto",)),
     Row("yocto/card.wks.j2", f"{yocto.LAYER}/files/wic/{{board}}.wks.in", ("yocto",)),
@@ -57,11 +59,14 @@ def render_all(board: Board, engine: str | None = None, recipes: Iterable[Recipe
     """All rendered files, sorted by path relative to `folder(board)`; only those of `engine` if one is named.
 
     The card's disk signature is 0 here: the build derives it from the contents. Raises UserError: unknown engine,
-    broken recipe or template (named), a name in a template that has no value.
+    broken recipe, lock or template (named), a package that nobody provides, a name in a template that has no value.
     """
     if engine is not None and engine not in ENGINES:
         raise UserError(f"unknown engine {engine!r} (valid: {', '.join(ENGINES)})")
     known = load_all() if recipes is None else list(recipes)
+    if engine != "debian":
+        lock.layers()
+        yocto.check_packages(known)
     values: dict[str, Any] = {
         "recipes": known,
         "overlay": yocto.overlay_name(known),

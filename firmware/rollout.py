@@ -9,19 +9,37 @@ a short acceptance (a capture, received and checked here) commits it; else it go
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from pathlib import Path
 
-from firmware import admission, hot, manifest, receiver, recipe
+from firmware import admission, bundle, engine, fleet, fleet_rollout, hot, manifest, receiver, recipe, slots
 from firmware import deploy as upgrade
 from firmware.choice import Choice
-from firmware.deploy import Offer, Outcome
-from firmware.errors import TargetError
+from firmware.deploy import Offer, Outcome, Plan
+from firmware.errors import TargetError, UserError
 from firmware.reach import Reach, reach
 
 QUICK_BYTES = 16 << 20
 
 
+@dataclass(frozen=True)
+class Wish:
+    """Options of `./inv deploy`; `accept=False` commits as soon as the board's own health checks have passed.
+
+    `downgrade` offers a bundle whose signed content lets a board take a version below the one that it runs.
+    """
+
+    force: bool = False
+    dry_run: bool = False
+    accept: bool = True
+    downgrade: bool = False
+
+
+WISH = Wish()
+
+
 def deploy(
-    choice: Choice, force: bool = False, only: str | None = None, accept_host_key: str | None = None
+    choice: Choice, wish: Wish = WISH, only: str | None = None, accept_host_key: str | None = None
 ) -> Outcome | None:
     """Bring the built version, or just recipe `only`, onto the board. Raises FirmwareError, also when it went back."""
     if only:
@@ -29,14 +47,54 @@ def deploy(
         hot.push(choice.board, reach(choice, accept_host_key).target, wanted)
         print(f"{only} is in effect until the next boot")
         return None
-    built = manifest.load_built(choice.board.name, choice.engine)
+    offer = offered(choice, wish.downgrade)
     found = reach(choice, accept_host_key)
-    bundle = built.files["bundle"]
-    offer = Offer(built.board, built.version, built.path("bundle"), bundle.sha256)
+    plan = Plan(force=wish.force, dry_run=wish.dry_run)
     with found.target:
-        outcome = upgrade.deploy(found.target, offer, lambda: accept(found), force)
+        outcome = upgrade.deploy(found.target, offer, (lambda: accept(found)) if wish.accept else None, plan)
+    return _kept(found.target.name, outcome)
+
+
+def offered(choice: Choice, downgrade: bool = False) -> Offer:
+    """The built bundle, or one of the same content that lets boards go back to it. Raises UserError: not built."""
+    built = manifest.load_built(choice.board.name, choice.engine)
+    if not downgrade:
+        return Offer.of(built)
+    if choice.engine != "debian":
+        raise UserError(
+            "--allow-downgrade makes another bundle (valid: --engine=debian; or sign one with the permission)"
+        )
+    folder = bundle.build(engine.bundle_inputs(choice.board), built.inputs["rootfs"], downgrade=True)
+    sha256 = (folder / "sha256").read_text(encoding="ascii").strip()
+    return Offer(built.board, built.version, folder / f"{built.board}.raucb", sha256)
+
+
+def to_fleet(
+    choice: Choice, file: Path, wish: Wish = WISH, group: str = "", tag: str = "", key: str | None = None
+) -> None:
+    """Bring the built version to the boards of the fleet in `file`. Raises FirmwareError, also when one has it not."""
+    found = fleet.load(file)
+    chosen = fleet.members(found, group, tag)
+    if found.board != choice.board.name:
+        raise UserError(f"{file}: board: {found.board!r} (valid: the one that is deployed, {choice.board.name!r})")
+    offer = offered(choice, wish.downgrade)
+    check = accept if wish.accept and found.acceptance == "capture" else None
+    plan = Plan(force=wish.force, dry_run=wish.dry_run)
+    fleet_rollout.Rollout(found, offer, fleet_rollout.reacher(key)).run(chosen, check, plan)
+
+
+def rollback(choice: Choice, wish: Wish = WISH, accept_host_key: str | None = None) -> Outcome:
+    """Bring the board back to its other slot. Raises FirmwareError, also when that slot was not accepted."""
+    found = reach(choice, accept_host_key)
+    with found.target:
+        gave_up = upgrade.on_trial(upgrade.verdict(found.target))
+        outcome = slots.rollback(found.target, (lambda: accept(found)) if wish.accept else None)
+    return outcome if gave_up else _kept(found.target.name, outcome)
+
+
+def _kept(name: str, outcome: Outcome) -> Outcome:
     if outcome.action == "reverted":
-        raise TargetError(found.target.name, f"the upgrade went back: {outcome.reason}")
+        raise TargetError(name, f"it went back to {outcome.version}: {outcome.reason}")
     return outcome
 
 

@@ -28,6 +28,7 @@ from firmware.stage import Stage
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SUITES = ("bookworm", "trixie")
+BACKPORTS = "trixie-backports"  # what no product is made of: the newest kernels, for the driver to be compiled against
 DAY = 24 * 60 * 60  # seconds
 # The host's settings that say how to reach a mirror and how old its (signed) index may be.
 KEPT_SETTINGS = re.compile(r"^Acquire::(https?|Retries|Proxy|Check-Valid-Until|Check-Date)\b", re.IGNORECASE)
@@ -80,13 +81,15 @@ def sources_list(suite: str, kinds: Sequence[str] = ("deb",), architecture: str 
 
     Raises UserError: a suite that this product does not use, or Debian's keyring missing.
     """
-    if suite not in SUITES:
-        raise UserError(f"suite {suite!r} is not used here (valid: {', '.join(SUITES)})")
+    if suite not in (*SUITES, BACKPORTS):
+        raise UserError(f"suite {suite!r} is not used here (valid: {', '.join((*SUITES, BACKPORTS))})")
     if not KEYRING.is_file():
         raise UserError(f"{KEYRING} is missing (valid: install Debian's 'debian-archive-keyring')")
     options = f"[{f'arch={architecture} ' if architecture else ''}signed-by={KEYRING}]"
-    places = [(mirror().main, suite), (mirror().main, f"{suite}-updates")]
-    if mirror().security:
+    places = [(mirror().main, suite)]
+    if suite in SUITES:
+        places.append((mirror().main, f"{suite}-updates"))
+    if suite in SUITES and mirror().security:
         places.append((str(mirror().security), f"{suite}-security"))
     return "".join(f"{kind} {options} {uri} {name} main\n" for kind in kinds for uri, name in places)
 

@@ -38,6 +38,7 @@ REBOOT_SECONDS = 900.0  # three attempts that hang until the watchdog bites, som
 RETRY_SECONDS = 1.0
 LINK_DEAD_SECONDS = 60  # nothing acknowledged for so long: the link is dead (an emulated board may pause for long)
 CHUNK_BYTES = 1 << 18
+LOOPBACK = "127.0.0.1"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 # What a Cortex-A9 without AES instructions does quickest among what paramiko has; one key type, the one that is pinned.
 CIPHERS = ("aes128-gcm@openssh.com", "aes128-ctr")
@@ -74,8 +75,12 @@ class Target:
         key: Path | None = None,
         known: KnownHosts | None = None,
         accept_host_key: str | None = None,
+        jump: Target | None = None,
     ) -> None:
-        """Nothing is sent yet. `key` is a private key's file (the user's key for boards), `known` the pinned keys."""
+        """Nothing is sent yet. `key` is a private key's file (the user's key for boards), `known` the pinned keys.
+
+        `jump` is a host that the connection goes through, checked and logged in to like a board.
+        """
         self.host = host
         self.port = port
         self.user = user
@@ -84,6 +89,8 @@ class Target:
         self._key = identity.user_key(key)
         self._known = known or KnownHosts()
         self._accept = accept_host_key
+        self._jump = jump
+        self._connecting = threading.Lock()  # several boards may go through one jump host
         self._transport: paramiko.Transport | None = None
 
     def __enter__(self) -> Target:
@@ -106,8 +113,11 @@ class Target:
 
     def connect(self, timeout: float = CONNECT_SECONDS) -> None:
         """Connect, check the host key against the pinned one, log in; a live connection is kept."""
-        if self._transport is not None and self._transport.is_active():
-            return
+        with self._connecting:
+            if self._transport is None or not self._transport.is_active():
+                self._connect(timeout)
+
+    def _connect(self, timeout: float) -> None:
         self.close()
         transport = paramiko.Transport(self._dial(timeout))
         try:
@@ -236,7 +246,9 @@ class Target:
         words = [word for name, value in options.items() for word in ("-o", f'{name}="{value}"')]
         return ["ssh", *words, "-p", str(self.port), "-l", self.user, "--", self.host]
 
-    def _dial(self, timeout: float) -> socket.socket:
+    def _dial(self, timeout: float) -> socket.socket | paramiko.Channel:
+        if self._jump is not None:
+            return self._dial_through(self._jump, timeout)
         try:
             connection = socket.create_connection((self.host, self.port), timeout)
         except socket.gaierror as error:
@@ -251,6 +263,12 @@ class Target:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LINK_DEAD_SECONDS * 1000)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
+
+    def _dial_through(self, jump: Target, timeout: float) -> paramiko.Channel:
+        try:
+            return jump.transport.open_channel("direct-tcpip", (self.host, self.port), (LOOPBACK, 0), timeout=timeout)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise Unreachable(self.name, f"cannot be reached through {jump.name}: {error}") from error
 
     def _greet(self, transport: paramiko.Transport, timeout: float) -> paramiko.PKey:
         transport.banner_timeout = timeout

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import pytest
 
-from firmware import bundle, deploy, keys
+from firmware import bundle, deploy, keys, transfer
+from firmware.deploy import Plan
 from firmware.errors import TargetError
+from firmware.signing import Signer
 from firmware.tree import Tree
 from tests.acceptance.under_test import UnderTest
 
 pytestmark = pytest.mark.acceptance
 
-OTHER_VERSION = "9.9.8-variant"
-SICK_VERSION = "9.9.9-sick"
+OLD_VERSION = "0.0.1"
+OTHER_BUILD, SICK_BUILD = "+variant", "+sick"  # of the same version: neither newer nor older
 FAILING_CHECK = b"#!/bin/sh\necho 'made to fail'\nexit 1\n"
 
 
@@ -25,7 +27,11 @@ def inputs(unit: UnderTest) -> bundle.Inputs:
     return unit.bundle_inputs()
 
 
-@pytest.mark.parametrize("kind", ["unsigned", "foreign signer", "other board"])
+def other_build(inputs: bundle.Inputs, build: str) -> str:
+    return inputs.version.partition("+")[0] + build
+
+
+@pytest.mark.parametrize("kind", ["unsigned", "foreign signer", "other board", "older version"])
 def test_bundle_that_is_not_for_this_board_is_refused_and_nothing_changes(
     unit: UnderTest, inputs: bundle.Inputs, kind: str
 ) -> None:
@@ -36,12 +42,14 @@ def test_bundle_that_is_not_for_this_board_is_refused_and_nothing_changes(
         refused, said = bundle.strip_signature(unit.bundle, folder / "unsigned.raucb"), r"(?i)signature"
     elif kind == "foreign signer":
         (folder / "keys").mkdir()
-        refused = bundle.variant(inputs, folder, keys=keys.make(folder / "keys", "Somebody else"))
+        refused = bundle.variant(inputs, folder, signer=Signer.of(keys.make(folder / "keys", "Somebody else")))
         said = r"(?i)signature|certificate"
+    elif kind == "older version":
+        refused, said = bundle.variant(inputs, folder, version=OLD_VERSION), "version 0.0.1 is older than .*which runs"
     else:
         refused, said = bundle.variant(inputs, folder, for_boards="cyclone-capture-other"), r"(?i)compatible"
     with pytest.raises(TargetError, match=said):
-        deploy.install(unit.target, refused)
+        transfer.install(unit.target, refused)
     assert unit.slot() == slot
     assert unit.output("fw_printenv", "BOOT_ORDER", sudo=True) == order
     assert deploy.status(unit.target)["trial"] is None
@@ -51,9 +59,10 @@ def test_upgrade_to_the_other_slot_commits(unit: UnderTest, inputs: bundle.Input
     before = unit.slot()
     edits = Tree(inputs.epoch)
     edits.file("/usr/share/cyclone-capture/changed", "a changed image\n")
-    made = bundle.variant(inputs, unit.folder / "changed", edits, OTHER_VERSION)
-    outcome = deploy.deploy(unit.target, unit.offer(made, OTHER_VERSION), accept=unit.quick_capture)
-    assert (outcome.action, outcome.version, outcome.reason) == ("committed", OTHER_VERSION, "")
+    version = other_build(inputs, OTHER_BUILD)
+    made = bundle.variant(inputs, unit.folder / "changed", edits, version)
+    outcome = deploy.deploy(unit.target, unit.offer(made, version), accept=unit.quick_capture)
+    assert (outcome.action, outcome.version, outcome.reason) == ("committed", version, "")
     assert unit.slot() == outcome.slot != before
     assert unit.target.get("/usr/share/cyclone-capture/changed") == "a changed image\n"
 
@@ -62,8 +71,9 @@ def test_slot_that_boots_but_fails_its_health_check_goes_back_by_itself(unit: Un
     before = unit.slot()
     edits = Tree(inputs.epoch)
     edits.file("/usr/lib/field-update/health.d/99-sick", FAILING_CHECK, mode=0o755)
-    made = bundle.variant(inputs, unit.folder / "sick", edits, SICK_VERSION)
-    outcome = deploy.deploy(unit.target, unit.offer(made, SICK_VERSION))
+    version = other_build(inputs, SICK_BUILD)
+    made = bundle.variant(inputs, unit.folder / "sick", edits, version)
+    outcome = deploy.deploy(unit.target, unit.offer(made, version))
     assert outcome.action == "reverted"
     assert "made to fail" in outcome.reason
     assert unit.slot() == outcome.slot == before
@@ -72,7 +82,9 @@ def test_slot_that_boots_but_fails_its_health_check_goes_back_by_itself(unit: Un
 
 def test_image_under_test_comes_back_as_an_upgrade(unit: UnderTest) -> None:
     manifest = unit.manifest
-    outcome = deploy.deploy(unit.target, unit.offer(unit.bundle, manifest.version), unit.quick_capture, force=True)
+    outcome = deploy.deploy(
+        unit.target, unit.offer(unit.bundle, manifest.version), unit.quick_capture, Plan(force=True)
+    )
     assert (outcome.action, outcome.version) == ("committed", manifest.version)
     status = deploy.status(unit.target)
     assert (status["trial"], status["booted"]) == (None, outcome.slot)

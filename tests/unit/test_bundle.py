@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware import board, bundle, ext4, keys
+from firmware import board, bundle, ext4, fit, keys
 from firmware.errors import ToolError
+from firmware.signing import Signer
 from firmware.tree import Tree
 
 pytestmark = [
@@ -27,13 +28,15 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> bundle.Inputs:
     folder = tmp_path_factory.mktemp("slot")
     (folder / "keys").mkdir()
     slot = Tree(EPOCH)
-    slot.file(bundle.RELEASE, json.dumps({"board": "sockit", "version": "1"}))
+    slot.file(fit.RELEASE, json.dumps({"board": "sockit", "version": "1"}))
     slot.file("/filler", random.Random(1).randbytes(100_000))  # noqa: S311  # verity wants more than a block
     ext4.make(slot, folder / "rootfs.ext4", 8 << 20, "slot", "seed", folder)
-    return bundle.Inputs(board.load("sockit"), folder / "rootfs.ext4", "1", EPOCH, keys.make(folder / "keys"))
+    return bundle.Inputs(
+        board.load("sockit"), folder / "rootfs.ext4", "1", EPOCH, Signer.of(keys.make(folder / "keys"))
+    )
 
 
-def info(made: Path, trust: keys.Keys) -> dict[str, object]:
+def info(made: Path, trust: Signer) -> dict[str, object]:
     argv = ["rauc", "info", f"--keyring={trust.authority}", "--output-format=json", str(made)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -44,18 +47,18 @@ def info(made: Path, trust: keys.Keys) -> dict[str, object]:
 
 def test_foreign_signer_does_not_verify(inputs: bundle.Inputs, tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir()
-    stranger = keys.make(tmp_path / "keys", "Somebody else")
-    made = bundle.variant(inputs, tmp_path / "out", keys=stranger)
+    stranger = Signer.of(keys.make(tmp_path / "keys", "Somebody else"))
+    made = bundle.variant(inputs, tmp_path / "out", signer=stranger)
     assert info(made, stranger)["version"] == "1"
     with pytest.raises(ToolError, match="signature verification failed"):
-        info(made, inputs.keys)
+        info(made, inputs.signer)
 
 
 def test_unsigned_bundle_does_not_verify(inputs: bundle.Inputs, tmp_path: Path) -> None:
     made = bundle.variant(inputs, tmp_path)
     bare = bundle.strip_signature(made, tmp_path / "bare.raucb")
     with pytest.raises(ToolError, match=r"(?i)signature"):
-        info(bare, inputs.keys)
+        info(bare, inputs.signer)
 
 
 def test_file_without_a_signature_cannot_lose_it(tmp_path: Path) -> None:
@@ -70,22 +73,25 @@ def test_variant_has_its_files_and_version_and_leaves_the_original_alone(inputs:
     edits.file("/usr/lib/field-update/health.d/99-fails", "#!/bin/sh\nexit 1\n", 0o755)
     made = bundle.variant(inputs, tmp_path, edits, version="2", for_boards="cyclone-capture-other")
     assert made.name == "2.raucb"
-    facts = info(made, inputs.keys)
+    facts = info(made, inputs.signer)
     assert (facts["version"], facts["compatible"]) == ("2", "cyclone-capture-other")
-    trust = f"--keyring={inputs.keys.authority}"
+    trust = f"--keyring={inputs.signer.authority}"
     subprocess.run(
         [shutil.which("rauc") or "", "extract", trust, made, tmp_path / "x"], check=True, capture_output=True
     )
     slot = tmp_path / "x/rootfs.ext4"
     assert "exit 1" in ext4.read(slot, "/usr/lib/field-update/health.d/99-fails")
-    assert json.loads(ext4.read(slot, bundle.RELEASE)) == {"board": "sockit", "version": "2"}
+    assert json.loads(ext4.read(slot, fit.RELEASE)) == {"board": "sockit", "version": "2"}
     assert inputs.rootfs.read_bytes() == before
 
 
 def test_bundle_is_for_streaming(inputs: bundle.Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    asked: list[str] = []
+    monkeypatch.setattr(fit, "require", lambda _rootfs, compatible: asked.append(compatible))
     folder = bundle.build(inputs, "key")
-    facts = info(folder / "sockit.raucb", inputs.keys)
+    assert asked == ["cyclone-capture-sockit"], "the parts of the slot were looked at"
+    facts = info(folder / "sockit.raucb", inputs.signer)
     assert (facts["compatible"], facts["version"]) == ("cyclone-capture-sockit", "1")
     assert "format=verity" in bundle.manifest_text(inputs.board, "1")
     assert "adaptive=block-hash-index" in bundle.manifest_text(inputs.board, "1")

@@ -6,112 +6,35 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from firmware import deploy, ssh, tunnel
-from firmware.deploy import Offer, Outcome
+from firmware import deploy, inspection, slots, ssh, transfer, tunnel
+from firmware.deploy import Offer, Outcome, Plan
 from firmware.errors import TargetError, ToolError, UserError
+from firmware.inspection import Content
+from tests.unit.played_board import PlayedBoard
 
 pytestmark = pytest.mark.unit
-
-
-class _Board(ssh.Target):
-    """A board that runs version 1.0 in slot A; `healthy`, `comes_up` and `refuses` say how an upgrade goes."""
-
-    def __init__(self) -> None:
-        super().__init__("board-7")
-        self.slot, self.versions, self.boots = "A", {"A": "1.0", "B": ""}, 0
-        self.trial: dict[str, Any] | None = None
-        self.last: dict[str, str] | None = None
-        self.health, self.healthy, self.comes_up, self.refuses = "none", True, True, ""
-        self.lost: TargetError | None = None
-        self.stuck = False
-        self.commands: list[str] = []
-
-    def connect(self, timeout: float = 0) -> None:
-        pass
-
-    def boot_id(self) -> str:
-        return str(self.boots)
-
-    def reboot(self) -> None:
-        self.commands.append("reboot")
-        self._boot()
-
-    def wait_for_reboot(self, old_boot_id: str, timeout: float = 0) -> str:
-        assert str(self.boots) != old_boot_id, "nothing has rebooted"
-        return str(self.boots)
-
-    def _boot(self) -> None:
-        self.boots += 1
-        self.health = "none"
-        if self.trial and self.comes_up:
-            self.slot = self.trial["slot"]
-            self.health = "passed" if self.healthy else "failed"
-        elif self.trial:
-            self._fall_back("slot B did not come up")
-
-    def _fall_back(self, reason: str) -> None:
-        self.trial, self.slot, self.health = None, "A", "none"
-        self.last = {"event": "reverted", "slot": "B", "version": "2.0", "reason": reason}
-
-    def run(
-        self,
-        command: Sequence[str],
-        sudo: bool = False,
-        timeout: float = 0,
-        stdin: bytes = b"",
-        say: Callable[[str], None] | None = None,
-    ) -> ssh.Result:
-        if command[0] == "cat":
-            return ssh.Result(0, json.dumps({"board": "x1", "version": self.versions[self.slot]}), "")
-        assert command[0] == "field-update"
-        self.commands.append(command[1])
-        return {"status": self._status, "install": self._install, "commit": self._commit, "revert": self._revert}[
-            command[1]
-        ](command)
-
-    def _status(self, _command: Sequence[str]) -> ssh.Result:
-        said = {"booted": self.slot, "trial": self.trial, "last": self.last, "health": self.health}
-        if self.health == "failed" and not self.stuck:
-            self.boots += 1
-            self._fall_back("health: made to fail")
-            if self.lost:
-                raise self.lost
-        return ssh.Result(0, json.dumps({**said, "deadline_left_seconds": 100}), "")
-
-    def _install(self, command: Sequence[str]) -> ssh.Result:
-        if self.refuses:
-            return ssh.Result(1, "", f"field-update: {self.refuses}")
-        self.versions["B"] = command[command.index("--version") + 1]
-        self.trial = {"slot": "B", "version": self.versions["B"]}
-        return ssh.Result(0, "", "")
-
-    def _commit(self, _command: Sequence[str]) -> ssh.Result:
-        self.trial = None
-        return ssh.Result(0, "", "")
-
-    def _revert(self, command: Sequence[str]) -> ssh.Result:
-        self.boots += 1
-        self._fall_back(command[-1])
-        raise ssh.Unreachable(self.name, "gone")
+CONTENT = Content("cyclone-capture-x1", "2.0", 4096, False)
 
 
 @pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Board:
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlayedBoard:
     @contextlib.contextmanager
     def serve(_target: ssh.Target, _file: Path) -> Iterator[Any]:
         yield SimpleNamespace(url="http://127.0.0.1:1/x", server=SimpleNamespace(bytes_sent=5, size=50))
 
     monkeypatch.setattr(tunnel, "serve", serve)
+    monkeypatch.setattr(inspection, "inspect", lambda _bundle, _keyring: CONTENT)
     monkeypatch.setattr(deploy, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(transfer, "RETRY_SECONDS", 0.0)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    return _Board()
+    return PlayedBoard()
 
 
 @pytest.fixture
@@ -125,66 +48,66 @@ def refuse() -> None:
     raise ToolError(["pytest"], 1, "", "1 failed")
 
 
-def test_missing_bundle_is_refused(board: _Board, offer: Offer) -> None:
+def test_missing_bundle_is_refused(board: PlayedBoard, offer: Offer) -> None:
     offer.bundle.unlink()
     with pytest.raises(UserError, match=r"no bundle .*valid: one made by \./inv build"):
         deploy.deploy(board, offer)
     assert board.commands == []
 
 
-def test_changed_bundle_is_refused(board: _Board, offer: Offer) -> None:
+def test_changed_bundle_is_refused(board: PlayedBoard, offer: Offer) -> None:
     offer.bundle.write_bytes(b"other")
     with pytest.raises(UserError, match=r"SHA-256 is .*valid: the manifest's"):
         deploy.deploy(board, offer)
     assert board.commands == []
 
 
-def test_bundle_for_another_board_is_refused_before_anything_is_written(board: _Board, offer: Offer) -> None:
+def test_bundle_for_another_board_is_refused_before_anything_is_written(board: PlayedBoard, offer: Offer) -> None:
     with pytest.raises(UserError, match=r"board-7 is a x1, the bundle is for x2 \(valid: --board=x1\)"):
         deploy.deploy(board, Offer("x2", "2.0", offer.bundle, offer.sha256))
     assert board.commands == []
 
 
-def test_trial_of_another_version_is_left_alone(board: _Board, offer: Offer) -> None:
+def test_trial_of_another_version_is_left_alone(board: PlayedBoard, offer: Offer) -> None:
     board.trial, board.slot, board.versions["B"] = {"slot": "B", "version": "3.0"}, "B", "3.0"
     with pytest.raises(TargetError, match=r"slot B is on trial with version 3\.0, not 2\.0"):
         deploy.deploy(board, offer)
     assert board.commands == ["status"]
 
 
-def test_raucs_refusal_is_passed_on_and_nothing_reboots(board: _Board, offer: Offer) -> None:
+def test_raucs_refusal_is_passed_on_and_nothing_reboots(board: PlayedBoard, offer: Offer) -> None:
     board.refuses = "rauc install: signature verification failed"
     with pytest.raises(
         TargetError, match=r"not installed, the running slot is untouched: .*signature verification failed"
     ):
         deploy.deploy(board, offer)
-    assert board.commands == ["status", "install"]
+    assert board.commands == ["status", "preflight", "install"]
 
 
-def test_same_version_is_not_installed_again(board: _Board, offer: Offer) -> None:
+def test_same_version_is_not_installed_again(board: PlayedBoard, offer: Offer) -> None:
     board.versions["A"] = "2.0"
     assert deploy.deploy(board, offer) == Outcome("unchanged", "A", "2.0")
     assert board.commands == ["status"]
 
 
-def test_same_version_is_installed_again_when_forced(board: _Board, offer: Offer) -> None:
+def test_same_version_is_installed_again_when_forced(board: PlayedBoard, offer: Offer) -> None:
     board.versions["A"] = "2.0"
-    assert deploy.deploy(board, offer, force=True).action == "committed"
+    assert deploy.deploy(board, offer, plan=Plan(force=True)).action == "committed"
 
 
-def test_slot_that_does_not_come_up_is_undone(board: _Board, offer: Offer) -> None:
+def test_slot_that_does_not_come_up_is_undone(board: PlayedBoard, offer: Offer) -> None:
     board.comes_up = False
     assert deploy.deploy(board, offer) == Outcome("reverted", "A", "1.0", "slot B did not come up")
     assert "commit" not in board.commands
 
 
-def test_board_that_never_comes_to_a_verdict_is_not_waited_for_for_ever(board: _Board) -> None:
+def test_board_that_never_comes_to_a_verdict_is_not_waited_for_for_ever(board: PlayedBoard) -> None:
     board.health, board.stuck = "failed", True
     assert deploy.verdict(board, timeout=0.05)["health"] == "failed"
 
 
 def test_board_that_never_answers_again_is_not_waited_for_for_ever(
-    board: _Board, monkeypatch: pytest.MonkeyPatch
+    board: PlayedBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(_command: Sequence[str]) -> ssh.Result:
         raise ssh.Unreachable(board.name, "refuses the connection")
@@ -195,7 +118,7 @@ def test_board_that_never_answers_again_is_not_waited_for_for_ever(
 
 
 @pytest.mark.parametrize("lost", [None, ssh.Unreachable("board-7", "gone"), ssh.Late("board-7", "status: too late")])
-def test_slot_that_fails_its_health_check_is_undone(board: _Board, offer: Offer, lost: TargetError | None) -> None:
+def test_slot_that_fails_its_health_check_is_undone(board: PlayedBoard, offer: Offer, lost: TargetError | None) -> None:
     board.healthy, board.lost = False, lost
     asked: list[str] = []
     outcome = deploy.deploy(board, offer, accept=lambda: asked.append("accept"))
@@ -204,34 +127,146 @@ def test_slot_that_fails_its_health_check_is_undone(board: _Board, offer: Offer,
     assert "commit" not in board.commands
 
 
-def test_slot_that_is_not_accepted_is_undone(board: _Board, offer: Offer) -> None:
+def test_slot_that_is_not_accepted_is_undone(board: PlayedBoard, offer: Offer) -> None:
     outcome = deploy.deploy(board, offer, accept=refuse)
     assert (outcome.action, outcome.slot, outcome.version) == ("reverted", "A", "1.0")
     assert outcome.reason.startswith("acceptance: command failed with status 1: pytest")
     assert "commit" not in board.commands
 
 
-def test_slot_with_another_version_than_offered_is_undone(board: _Board, offer: Offer) -> None:
+def test_slot_with_another_version_than_offered_is_undone(board: PlayedBoard, offer: Offer) -> None:
     board.trial, board.versions["B"] = {"slot": "B", "version": "2.0"}, "1.5"
     board.slot, board.health = "B", "passed"
     outcome = deploy.deploy(board, offer)
     assert (outcome.action, outcome.reason) == ("reverted", "it runs 1.5, not 2.0")
 
 
-def test_interruption_leaves_the_trial_to_the_board(board: _Board, offer: Offer) -> None:
+def test_interruption_leaves_the_trial_to_the_board(board: PlayedBoard, offer: Offer) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         deploy.deploy(board, offer, accept=interrupt)
-    assert board.commands == ["status", "install", "reboot", "status"]
+    assert board.commands == ["status", "preflight", "install", "reboot", "status"]
     assert deploy.deploy(board, offer) == Outcome("committed", "B", "2.0")  # again: goes on with the trial
-    assert board.commands[4:] == ["status", "status", "commit"]
+    assert board.commands[5:] == ["status", "status", "commit"]
 
 
-def test_accepted_slot_is_committed(board: _Board, offer: Offer) -> None:
+def test_accepted_slot_is_committed(board: PlayedBoard, offer: Offer) -> None:
     asked: list[str] = []
     outcome = deploy.deploy(board, offer, accept=lambda: asked.append(board.slot))
     assert outcome == Outcome("committed", "B", "2.0")
     assert asked == ["B"]
-    assert board.commands == ["status", "install", "reboot", "status", "commit"]
+    assert board.commands == ["status", "preflight", "install", "reboot", "status", "commit"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (Content("cyclone-capture-x2", "2.0", 1, False), "is for cyclone-capture-x2 .valid: cyclone-capture-x1"),
+        (Content("cyclone-capture-x1", "1.9", 1, False), "holds version 1.9 .valid: the offered one, 2.0"),
+    ],
+)
+def test_bundle_that_is_not_what_is_offered_is_refused(
+    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch, content: Content, said: str
+) -> None:
+    monkeypatch.setattr(inspection, "inspect", lambda _bundle, _keyring: content)
+    with pytest.raises(UserError, match=said):
+        deploy.deploy(board, offer)
+    assert board.commands == ["status"]
+
+
+def test_board_that_is_not_ready_gets_nothing(board: PlayedBoard, offer: Offer) -> None:
+    board.not_ready = ["the clock says 1970-01-01", "/data is read-only"]
+    with pytest.raises(TargetError, match=r"not ready for an upgrade, nothing was sent:(.|\n)*1970(.|\n)*read-only"):
+        deploy.deploy(board, offer)
+    assert board.commands == ["status", "preflight"]
+
+
+def test_dry_run_changes_nothing(board: PlayedBoard, offer: Offer) -> None:
+    assert deploy.deploy(board, offer, plan=Plan(dry_run=True)) == Outcome("checked", "A", "1.0")
+    board.trial, board.slot, board.versions["B"] = {"slot": "B", "version": "2.0"}, "B", "2.0"
+    assert deploy.deploy(board, offer, plan=Plan(dry_run=True)) == Outcome("checked", "B", "2.0")
+    assert board.commands == ["status", "preflight", "status"]
+
+
+def test_encrypted_bundle_is_left_to_the_board(
+    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "inspect", lambda _bundle, _keyring: None)
+    assert deploy.deploy(board, offer).action == "committed"
+
+
+def test_link_that_drops_for_good_is_given_up(board: PlayedBoard, offer: Offer) -> None:
+    board.drops = transfer.LINK_ATTEMPTS
+    with pytest.raises(ssh.Unreachable, match="connection lost"):
+        deploy.deploy(board, offer)
+    assert board.commands.count("install") == transfer.LINK_ATTEMPTS
+
+
+def test_link_that_drops_is_taken_up_again(board: PlayedBoard, offer: Offer) -> None:
+    board.drops = transfer.LINK_ATTEMPTS - 1
+    said: list[str] = []
+    assert deploy.deploy(board, offer, say=said.append).action == "committed"
+    assert said.count("the link was lost: connection lost; it goes on when the board answers") == 4
+
+
+def test_installation_that_the_link_broke_off_is_waited_for(
+    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, install = [f"field-update: {transfer.AT_WORK}"] * 2, board._install
+
+    def answer(command: Sequence[str]) -> ssh.Result:
+        return ssh.Result(1, "", busy.pop()) if busy else install(command)
+
+    monkeypatch.setattr(board, "_install", answer)
+    assert deploy.deploy(board, offer).action == "committed"
+    assert board.commands.count("install") == 3
+
+
+def test_progress_tells_rate_and_end() -> None:
+    said: list[str] = []
+    server: Any = SimpleNamespace(bytes_sent=10 << 20, size=40 << 20)
+    progress = transfer.Progress(server, said.append)
+    assert progress.facts(5.0) == "  10.0 of 40.0 MiB sent, 2.0 MiB/s, 5 s"
+    progress.line(" 25% Copying image to rootfs.1")
+    assert progress.facts(5.0) == "  10.0 of 40.0 MiB sent, 2.0 MiB/s, 5 s, 15 s left"
+    assert said[0].startswith("  25% Copying image to rootfs.1")
+
+
+def test_rollback_to_an_empty_slot(board: PlayedBoard) -> None:
+    with pytest.raises(TargetError, match="slot B holds no system"):
+        slots.rollback(board)
+
+
+def test_rollback_is_a_trial(board: PlayedBoard) -> None:
+    board.versions["B"] = "0.9"
+    assert slots.rollback(board) == Outcome("committed", "B", "0.9")
+
+
+def test_rollback_that_is_not_accepted_is_undone(board: PlayedBoard) -> None:
+    board.versions["B"] = "0.9"
+    assert slots.rollback(board, accept=refuse).action == "reverted"
+    board.trial, board.versions["B"], board.comes_up = None, "0.9", False
+    assert slots.rollback(board) == Outcome("reverted", "A", "1.0", "slot B did not come up")
+
+
+def test_rollback_gives_up_a_trial(board: PlayedBoard) -> None:
+    board.trial, board.slot, board.versions["B"], board.health = {"slot": "B", "version": "2.0"}, "B", "2.0", "passed"
+    assert slots.rollback(board) == Outcome("reverted", "A", "1.0", "rollback was asked for")
+
+
+def test_status_for_a_person_and_for_a_program(board: PlayedBoard, capsys: pytest.CaptureFixture[str]) -> None:
+    slots.show(board)
+    assert "runs 1.0, kernel 6.12, in slot A (x1)\n  committed; nothing is on trial" in capsys.readouterr().out
+    board.trial = {"slot": "B", "version": ""}
+    slots.show(board)
+    assert "slot B with a new version is tried at the next boot" in capsys.readouterr().out
+    board.slot, board.versions["B"], board.health = "B", "2.0", "passed"
+    board.last = {"event": "reverted", "slot": "B", "version": "1.9", "reason": "health: x"}
+    slots.show(board)
+    said = capsys.readouterr().out
+    assert "on trial: to be committed within 100 s" in said
+    assert "last: reverted: slot B, version 1.9: health: x" in said
+    slots.show(board, as_json=True)
+    assert json.loads(capsys.readouterr().out)["release"]["version"] == "2.0"

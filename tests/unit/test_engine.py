@@ -26,9 +26,9 @@ def test_unknown_engine_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_yocto_says_what_works(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"valid: \./inv render"):
-        engine.build(board.load("sockit"), "yocto")
+def test_yocto_moves_its_layers_by_another_command(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"valid: \./inv lock --update"):
+        engine.build(board.load("sockit"), "yocto", update=True)
     assert list(tmp_path.iterdir()) == []
 
 

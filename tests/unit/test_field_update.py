@@ -43,6 +43,7 @@ class _Board(system.System):
         self.slot, self.order, self.done = booted, [booted], list[str]()
         self.checks, self.install_error, self.settled = [Check("10-units", True, "")], "", ""
         self.clock, self.cut = 100.0, -1
+        self.other_version = "0.9"
 
     def act(self, what: str) -> None:
         """Do `what`, unless the power goes before it."""
@@ -55,6 +56,11 @@ class _Board(system.System):
 
     def other(self, booted: str) -> str:
         return {"A": "B", "B": "A"}[booted]
+
+    def version_of(self, name: str) -> str:
+        if not self.other_version:
+            raise Failure(f"slot {name} holds no system")
+        return self.other_version
 
     def mark(self, verb: str, which: str) -> None:
         self.act(f"{verb} {which}")
@@ -353,3 +359,28 @@ def test_check_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
 
 def test_no_folder_of_checks_is_no_failure(tmp_path: Path) -> None:
     assert system.run_checks(tmp_path / "none", 1) == []
+
+
+def test_rollback_of_an_empty_slot_changes_nothing(board: _Board, commands: Commands, store: Store) -> None:
+    board.other_version = ""
+    with pytest.raises(Failure, match="slot B holds no system"):
+        commands.rollback(600)
+    assert board.done == []
+    assert store.load() == (State(), "")
+
+
+def test_rollback_while_a_slot_is_on_trial_is_refused(board: _Board, commands: Commands, store: Store) -> None:
+    board.slot = "B"
+    store.save(State(TRIAL))
+    with pytest.raises(Failure, match="slot B is on trial"):
+        commands.rollback(600)
+
+
+def test_rollback_tries_the_other_slot_like_an_upgrade(board: _Board, commands: Commands, store: Store) -> None:
+    commands.rollback(600)
+    assert board.done == ["active other", "reboot"]
+    assert store.load()[0].trial == Trial("B", "0.9", 600, INSTALLED)
+    board.boots()
+    assert commands.boot() == Trial("B", "0.9", 600, INSTALLED)
+    commands.commit()
+    assert store.load()[0].last == Event("committed", "B", "0.9", "")

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import shutil
-import struct
 from pathlib import Path
 
 import pytest
 
-from firmware import board, image, layout, proof, render
+from firmware import board, image, layout, render, verification
 from firmware.errors import ToolError
-from tests.unit.test_proof import make_spl, make_superblock
+from tests.unit.sound_image import make_slot, make_uboot_with_spl
 
 pytestmark = [
     pytest.mark.unit,
@@ -26,8 +25,8 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     uboot, rootfs = tmp_path / "uboot", tmp_path / "rootfs"
     uboot.mkdir()
     rootfs.mkdir()
-    (uboot / "u-boot-with-spl.sfp").write_bytes(make_spl() * 4 + struct.pack(">I", 0x27051956))
-    (rootfs / "rootfs.ext4").write_bytes(bytes(1024) + make_superblock("slot", 1 << 20) + bytes(1 << 20))
+    (uboot / "u-boot-with-spl.sfp").write_bytes(make_uboot_with_spl())
+    make_slot(rootfs / "rootfs.ext4", tmp_path)
     return uboot, rootfs
 
 
@@ -46,9 +45,15 @@ def test_u_boot_that_does_not_fit_makes_no_image(parts: tuple[Path, Path]) -> No
         image.build(board.load("sockit"), uboot, rootfs, 1_700_000_000)
 
 
+def test_slot_without_what_the_boot_script_loads_makes_no_image(parts: tuple[Path, Path], tmp_path: Path) -> None:
+    make_slot(parts[1] / "rootfs.ext4", tmp_path, {"/boot/board.dtb": None})
+    with pytest.raises(ToolError, match=r"/boot/board.dtb is not in slot A(.|\n)*would not boot"):
+        image.build(board.load("sockit"), *parts, 1_700_000_000)
+
+
 def test_image_is_proven_and_sparse(parts: tuple[Path, Path]) -> None:
     made = image.build(board.load("sockit"), *parts, 1_700_000_000)
-    assert proof.check(made / "sockit.img") == []
+    assert not any(finding.wrong for finding in verification.examine(made / "sockit.img"))
     assert (made / "sockit.img").stat().st_blocks * 512 < 64 << 20
     assert "<BlocksCount>" in (made / "sockit.img.bmap").read_text()
     assert not (made / "sockit.img").stat().st_mode & 0o222, "nobody writes into the cache by accident"

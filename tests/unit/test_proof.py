@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import bz2
 import struct
+import zlib
 from pathlib import Path
 
 import pytest
 
-from firmware import layout, proof
+from firmware import layout, proof, uboot_image
 
 pytestmark = pytest.mark.unit
 
 SPL_WORDS = 4096
+UBOOT = layout.BOOT.offset + layout.U_BOOT_OFFSET
 HEADER = layout.BOOT.offset + proof.SPL_HEADER_OFFSET
 
 
@@ -24,6 +26,20 @@ def make_spl() -> bytes:
     struct.pack_into("<H", body, 0x4A, sum(body[0x40:0x4A]) & 0xFFFF)
     struct.pack_into("<I", body, len(body) - 4, proof.crc32_bzip2(bytes(body[:-4])))
     return bytes(body).ljust(layout.SPL_BYTES, b"\0")
+
+
+def make_uboot(environment: str = "bootcmd=run try_slots\0BOOT_ORDER=A B\0\0") -> bytes:
+    """A legacy U-Boot image with sound CRCs that holds `environment`."""
+    data = b"code" * 64 + b"\0" + environment.encode()
+    facts = [uboot_image.LEGACY_MAGIC, 0, 0, len(data), 0, 0, zlib.crc32(data), 17, 2, 5, 0, b"U-Boot"]
+    facts[1] = zlib.crc32(uboot_image.HEADER.pack(*facts))
+    return uboot_image.HEADER.pack(*facts) + data
+
+
+def make_environment(text: bytes = b"BOOT_ORDER=B A\0\0") -> bytes:
+    """A copy of the environment as U-Boot saves it."""
+    data = text.ljust(layout.ENVIRONMENT_BYTES - proof.ENVIRONMENT_HEADER, b"\0")
+    return struct.pack("<IB", zlib.crc32(data), 1) + data
 
 
 def make_superblock(label: str, size: int) -> bytes:
@@ -50,7 +66,7 @@ def make_image(path: Path) -> Path:
         stream.truncate(layout.IMAGE_BYTES)
         stream.write(make_table())
         stream.seek(layout.BOOT.offset)
-        stream.write(make_spl() * 4 + struct.pack(">I", 0x27051956))
+        stream.write(make_spl() * 4 + make_uboot())
         for part, label in ((layout.SLOT_A, "slot"), (layout.DATA, "data")):
             stream.seek(part.offset + 1024)
             stream.write(make_superblock(label, part.size))
@@ -84,8 +100,12 @@ def moved(index: int, **changes: int) -> bytes:
         (HEADER + 2 * 65536 + 4, b"\1", "SPL copy 2: header version 1"),
         (HEADER + 5, b"\1", "SPL copy 0: header checksum"),
         (layout.BOOT.offset + 3 * 65536 + 5000, b"\xff\xff", "SPL copy 3: image CRC"),
-        (layout.BOOT.offset + 0x40000, b"\0", "no U-Boot image behind the SPL copies"),
-        (layout.ENVIRONMENT_OFFSETS[1] + 77, b"\1", "the environment at 0x810000 is not blank"),
+        (0, moved(2, size=256 << 20), "the slots differ in size: {2: 536870912, 3: 268435456}"),
+        (UBOOT, b"\0", "U-Boot, 0x40000 behind the SPL copies' start, where SPL looks: no image: 0x00051956"),
+        (UBOOT + 5, b"\0", "where SPL looks: header CRC"),
+        (UBOOT + 100, b"x", "where SPL looks: data CRC"),
+        (layout.ENVIRONMENT_OFFSETS[1] + 77, b"\1", "the environment at 0x810000: CRC 0x00000000 (valid: "),
+        (layout.ENVIRONMENT_OFFSETS[0], b"\1" + make_environment()[1:], "the environment at 0x800000: CRC"),
         (layout.SLOT_A.offset + 1024 + 56, b"\0\0", "partition 2 holds no ext4"),
         (layout.DATA.offset + 1024 + 120, b"other", "partition 4 has the label 'other'"),
         (layout.SLOT_A.offset + 1024 + 4, b"\xff\xff\xff\x7f", "file system in partition 2 has"),
@@ -109,6 +129,21 @@ def test_image_of_another_size_is_found(tmp_path: Path) -> None:
     with image.open("r+b") as stream:
         stream.truncate(layout.IMAGE_BYTES - 512)
     assert "bytes (valid:" in proof.check(image)[0]
+
+
+def test_u_boot_that_is_longer_than_its_partition_is_found() -> None:
+    made = make_uboot()
+    size = len(made) - uboot_image.HEADER.size
+    assert uboot_image.check(made[:-1]) == [f"image of {size} bytes (valid: up to {size - 1}, the partition's end)"]
+    tree = struct.pack(">II", uboot_image.FIT_MAGIC, 100)
+    assert uboot_image.check(tree) == ["tree of 100 bytes (valid: up to 8)"]
+    assert uboot_image.check(tree.ljust(100)) == []
+
+
+def test_saved_environment_is_sound(tmp_path: Path) -> None:
+    image = make_image(tmp_path / "card.img")
+    damage(image, layout.ENVIRONMENT_OFFSETS[1], make_environment())
+    assert proof.check(image) == []
 
 
 def test_sound_image_passes(tmp_path: Path) -> None:

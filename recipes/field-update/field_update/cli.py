@@ -4,8 +4,11 @@
     field-update status [--json] [--wait SECONDS]     what is booted, on trial, and how the last trial ended
     field-update install URL [--version V] [--deadline SECONDS]
                                                       install a signed bundle into the other slot; reboot tries it
+    field-update preflight [--json] [--version V] [--bytes N] [--allow-downgrade]
+                                                      what keeps this board from an upgrade now; nothing is changed
     field-update commit                               keep the booted slot, which is on trial
     field-update revert [--reason TEXT]               go back to the other slot now (reboots)
+    field-update rollback [--deadline SECONDS]        try the system that the other slot holds (reboots)
     field-update health                               run the health checks in /usr/lib/field-update/health.d
     field-update boot                                 what field-update-boot.service runs
 
@@ -24,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from field_update.commands import Commands
+from field_update.preflight import Offer
 from field_update.state import Trial
 from field_update.system import Failure, System
 
@@ -39,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "status":
             _print_status(commands, options)
+        elif options.command == "preflight":
+            return _preflight(commands, options)
         elif options.command == "health":
             return 1 if commands.health() else 0
         elif options.command == "boot":
@@ -57,8 +63,19 @@ def _act(commands: Commands, options: argparse.Namespace) -> None:
         commands.install(options.url, options.version, options.deadline)
     elif options.command == "commit":
         commands.commit()
+    elif options.command == "rollback":
+        commands.rollback(options.deadline)
     else:
         commands.revert(options.reason)
+
+
+def _preflight(commands: Commands, options: argparse.Namespace) -> int:
+    found = commands.preflight(Offer(options.version, options.bytes, options.allow_downgrade))
+    if options.json:
+        print(json.dumps({"refusals": found}))
+        return 0
+    print("\n".join(found) or "ready")
+    return 1 if found else 0
 
 
 def _boot(commands: Commands) -> None:
@@ -118,6 +135,13 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument("url")
     install.add_argument("--version", default="")
     install.add_argument("--deadline", type=_positive, default=DEADLINE_SECONDS, metavar="SECONDS")
+    preflight = commands.add_parser("preflight")
+    preflight.add_argument("--json", action="store_true")
+    preflight.add_argument("--version", default="")
+    preflight.add_argument("--bytes", type=int, default=0)
+    preflight.add_argument("--allow-downgrade", action="store_true")
+    rollback = commands.add_parser("rollback")
+    rollback.add_argument("--deadline", type=_positive, default=DEADLINE_SECONDS, metavar="SECONDS")
     commands.add_parser("commit")
     revert = commands.add_parser("revert")
     revert.add_argument("--reason", default="asked for")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from field_update import decide
+from field_update import decide, preflight
 from field_update.state import INSTALLED, INSTALLING, Event, State, Store, Trial, as_json, write_atomically
 from field_update.system import Failure, System
 
@@ -45,6 +45,27 @@ class Commands:
             raise
         self._store.save(state._replace(trial=trial._replace(phase=INSTALLED)))
         self._say(f"slot {trial.slot} is to be tried at the next boot, for at most {deadline_seconds} s")
+
+    def rollback(self, deadline_seconds: int) -> None:
+        """Try the system in the other slot, as if it had just been installed: record the trial, then reboot.
+
+        The other slot runs from the next boot on, examined and to be committed like an upgrade. Raises Failure.
+        """
+        state, booted = self._state(), self._system.booted()
+        if refusal := decide.may_install(state, booted):
+            raise Failure(refusal)
+        other = self._system.other(booted)
+        trial = Trial(other, self._system.version_of(other), deadline_seconds, INSTALLED)
+        self._store.save(state._replace(trial=trial))
+        self._say(f"slot {other}, version {trial.version}, is tried for at most {deadline_seconds} s")
+        self._system.mark("active", "other")
+        self._system.reboot()
+
+    def preflight(self, offer: preflight.Offer) -> list[str]:
+        """Why nothing may be installed now; empty when it may."""
+        state, problem = self._store.load()
+        found = preflight.refusals(self._system, state, offer, self._system.now())
+        return [*found, problem] if problem else found
 
     def commit(self) -> None:
         """Make the booted slot, which is on trial, the one to stay. Raises Failure."""

@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+REFUSED = Path("/run/field-update/refused")
+MOUNT = Path("/run/field-update/other-slot")
+RELEASE = "usr/share/cyclone-capture/release.json"
 HEALTH = Path("/usr/lib/field-update/health.d")
 CHECK_SECONDS = 60
 SETTLE_SECONDS = 180
@@ -42,6 +45,21 @@ class System:
         """Name of the slot that is not booted. Raises Failure."""
         return other_slot(_output(["rauc", "status", "--output-format=json"]), booted)
 
+    def device(self, name: str) -> str:
+        """Block device of slot `name`. Raises Failure."""
+        return slot_device(_output(["rauc", "status", "--output-format=json"]), name)
+
+    def version_of(self, name: str) -> str:
+        """Version of the system in slot `name`, which is not booted. Raises Failure: it holds none."""
+        MOUNT.mkdir(parents=True, exist_ok=True)
+        _output(["mount", "-o", "ro,noload", "-t", "ext4", self.device(name), str(MOUNT)])
+        try:
+            return str(json.loads((MOUNT / RELEASE).read_text(encoding="utf-8"))["version"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Failure(f"slot {name} holds no system: {error}") from error
+        finally:
+            _output(["umount", str(MOUNT)])
+
     def mark(self, verb: str, which: str) -> None:
         """`rauc status mark-<verb> <which>`: good, bad or active; booted or other. Raises Failure."""
         _output(["rauc", "status", f"mark-{verb}", which])
@@ -50,12 +68,15 @@ class System:
         """`rauc install <url>`, each line given to `say` as it comes. Raises Failure with the last lines."""
         command = ["rauc", "install", url]
         lines = []
+        REFUSED.unlink(missing_ok=True)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:  # noqa: S603  # argv
             for raw in process.stdout or ():
                 lines.append(raw.decode(errors="replace").rstrip())
                 say(lines[-1])
         if process.returncode:
-            raise Failure(f"rauc install: {_why(lines) or process.returncode}")
+            # why our own handler refused it, RAUC does not know
+            own = REFUSED.read_text(encoding="utf-8").strip() if REFUSED.exists() else ""
+            raise Failure(f"rauc install: {own or _why(lines) or process.returncode}")
 
     def settle(self) -> str:
         """Wait until all units have been started; why they were not in time, or an empty text."""
@@ -73,6 +94,10 @@ class System:
     def uptime(self) -> float:
         """Seconds since power-on; the boards have no clock that survives it."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def now(self) -> float:
+        """The clock's time, in seconds since 1970."""
+        return time.time()
 
     def wait(self, seconds: float) -> None:
         """Let `seconds` pass."""
@@ -101,6 +126,18 @@ def other_slot(status: str, booted: str) -> str:
     if booted not in names or len(others) != 1:
         raise Failure(f"rauc knows the slots {', '.join(names) or '(none)'}; booted is {booted}: no single other one")
     return str(others[0])
+
+
+def slot_device(status: str, name: str) -> str:
+    """Block device of slot `name` from RAUC's status in JSON. Raises Failure."""
+    try:
+        slots = [slot for entry in json.loads(status)["slots"] for slot in entry.values()]
+        devices = [str(slot["device"]) for slot in slots if slot.get("bootname") == name]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Failure(f"rauc status says nothing that can be used: {error}") from error
+    if len(devices) != 1:
+        raise Failure(f"rauc knows {len(devices)} slots {name} (valid: one)")
+    return devices[0]
 
 
 def _why(lines: Sequence[str]) -> str:

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""`./inv test --power-cuts N --seed S`: the power-cut campaign on an emulated board (values in `firmware/campaign.py`).
+
+The board goes to and fro between two versions. Each round: an upgrade is begun and cut; the board is switched on again
+and looked at; the upgrade is begun again and must be committed. Card and console's log stay in
+`build/<board>/power-cuts/` for whoever looks into a violation; figures go to `build/reports/bench.json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from firmware import bench, bundle, campaign, deploy, engine, layout, manifest, paths, reach, rollout, tool
+from firmware.bench_cost import Figure
+from firmware.campaign import Cut, Seen
+from firmware.choice import Choice
+from firmware.deploy import Offer
+from firmware.emulator import Emulator
+from firmware.errors import FirmwareError, TargetError, UserError
+from firmware.faults import Card
+from firmware.fit import RELEASE
+from firmware.known_hosts import KnownHosts
+from firmware.reach import Reach
+from firmware.ssh import CONNECT_SECONDS, Target
+from firmware.tree import Tree
+
+SENTINEL = "/data/campaign"
+SENTINEL_BYTES = 1 << 20
+OFF_SECONDS = 1800.0
+CHUNK_BYTES = 1 << 20
+NAMES = ("one", "two")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One of the two: its offer, and size and SHA-256 of its slot's file system."""
+
+    offer: Offer
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What an upgrade takes that nobody cuts: sectors written, and seconds."""
+
+    writes: int
+    seconds: float
+
+
+class PowerCut(FirmwareError):
+    """The board is off: nothing is to be waited for."""
+
+
+class Cuttable(Target):
+    """A target that knows when its board is off, and then does not wait for it to come back."""
+
+    machine: Emulator
+
+    def connect(self, timeout: float = CONNECT_SECONDS) -> None:
+        """As ever; raises PowerCut when the board is off."""
+        if is_off(self.machine):
+            raise PowerCut("the power was cut")
+        super().connect(timeout)
+
+
+def is_off(machine: Emulator) -> bool:
+    """Whether QEMU has ended."""
+    try:
+        machine.wait_off(0.0)
+    except TargetError:
+        return False
+    return True
+
+
+class Stand:
+    """The emulated board of a campaign: its card, its two versions, and what is on its data partition."""
+
+    def __init__(self, choice: Choice, folder: Path) -> None:
+        """Make card and bundles in `folder`, which is emptied."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.choice, self.folder, self.card = choice, folder, folder / "card.img"
+        self.known = KnownHosts(folder / "known_hosts")
+        built = manifest.load_built(choice.board.name, choice.engine)
+        reach.make_card(built, self.card, self.known)
+        self.versions = [self._version(name) for name in NAMES]
+        self.sentinel = hashlib.shake_128(b"campaign").digest(SENTINEL_BYTES)
+
+    def _version(self, name: str) -> Version:
+        inputs = engine.bundle_inputs(self.choice.board)
+        version = f"{inputs.version.partition('+')[0]}+{name}"
+        edits = Tree(inputs.epoch)
+        edits.file("/usr/share/cyclone-capture/campaign", f"{name}\n" * 4096)
+        made = bundle.variant(inputs, self.folder / name, edits, version)
+        content = self.folder / f"{name}.content"
+        tool.capture([tool.need("rauc", "rauc"), "extract", f"--keyring={inputs.signer.authority}", made, content])
+        rootfs = content / "rootfs.ext4"
+        with rootfs.open("rb") as slot, made.open("rb") as whole:
+            digests = [hashlib.file_digest(stream, "sha256").hexdigest() for stream in (slot, whole)]
+        found = Version(Offer(self.choice.board.name, version, made, digests[1]), rootfs.stat().st_size, digests[0])
+        shutil.rmtree(content)
+        return found
+
+    def reached(self, machine: Emulator) -> Reach:
+        """The board, up, with its boot judged."""
+        target = Cuttable(reach.LOOPBACK, machine.ssh_port, known=self.known)
+        target.machine = machine
+        found = Reach(target, (reach.LOOPBACK, machine.stream_port), machine.console_log)
+        target.wait_for_reboot("")
+        deploy.verdict(target)
+        return found
+
+    def slot_whole(self, slot: str, version: Version) -> bool:
+        """Whether the card holds in `slot`, which runs read-only, what was installed."""
+        digest, left = hashlib.sha256(), version.size
+        with self.card.open("rb") as stream:
+            stream.seek(layout.SLOTS[slot].offset)
+            while left:
+                data = stream.read(min(CHUNK_BYTES, left))
+                digest.update(data)
+                left -= len(data)
+        return digest.hexdigest() == version.sha256
+
+    def examine(self, found: Reach, seen: Seen) -> Seen:
+        """What can be seen of the board after a cut, but for the upgrade that is begun again."""
+        running = str(json.loads(found.target.get(RELEASE))["version"])
+        version = next((each for each in self.versions if each.offer.version == running), None)
+        slot = deploy.status(found.target)["booted"]
+        digest = found.target.output(["sha256sum", SENTINEL], sudo=True).split()[0]
+        try:
+            rollout.accept(found)
+            captured = True
+        except TargetError:
+            captured = False
+        return replace(
+            seen,
+            version=running,
+            slot_whole=version is not None and self.slot_whole(slot, version),
+            data_whole=digest == hashlib.sha256(self.sentinel).hexdigest(),
+            captured=captured,
+        )
+
+
+def upgrade(found: Reach, offer: Offer, said: list[str]) -> bool:
+    """One whole upgrade with acceptance; whether the board runs it, committed."""
+    outcome = deploy.deploy(found.target, offer, lambda: rollout.accept(found), say=said.append)
+    return outcome.action in ("committed", "unchanged") and outcome.version == offer.version
+
+
+def prepare(stand: Stand) -> Measure:
+    """Bring the first version onto the board, uncut, and the data that must last."""
+    with reach.powered(stand.choice.board, stand.card, stand.folder) as machine:
+        found = stand.reached(machine)
+        found.target.put(stand.sentinel, SENTINEL, sudo=True)
+        found.target.output(["sync"], sudo=True)
+        before, started = Card(machine).writes, time.monotonic()
+        if not upgrade(found, stand.versions[0].offer, []):
+            raise TargetError(found.target.name, "an upgrade that nobody cuts does not succeed")
+        return Measure(Card(machine).writes - before, time.monotonic() - started)
+
+
+def cut(stand: Stand, one: Cut, measure: Measure, old: Version, new: Version) -> Seen:
+    """Begin the upgrade from `old` to `new`, cut it, look at the board, and begin it again."""
+    said: list[str] = []
+    with reach.powered(stand.choice.board, stand.card, stand.folder) as machine:
+        found, card = stand.reached(machine), Card(machine)
+        if one.kind == "write":
+            card.cut_power_after(max(1, round(one.share * measure.writes)), one.torn)
+        timer = threading.Timer(one.share * measure.seconds, _cut_now, [card])
+        if one.kind == "instant":
+            timer.start()
+        try:
+            upgrade(found, new.offer, said)
+        except FirmwareError:
+            pass  # it was cut off: what counts is what is seen then
+        finally:
+            timer.cancel()
+        seen = Seen(one, campaign.phase(said), allowed=(old.offer.version, new.offer.version))
+        _cut_now(card)  # an upgrade that wrote less than the first one is cut at its end
+        machine.wait_off(OFF_SECONDS)
+    with reach.powered(stand.choice.board, stand.card, stand.folder) as machine:
+        try:
+            found = stand.reached(machine)
+            seen = stand.examine(found, seen)
+            return replace(seen, upgraded=upgrade(found, new.offer, said))
+        except FirmwareError as error:
+            return replace(seen, trouble=str(error).splitlines()[0])
+
+
+def _cut_now(card: Card) -> None:
+    try:
+        card.cut_power()
+    except TargetError:
+        return  # it is off already
+
+
+def run(choice: Choice, count: int, seed: int, folder: Path | None = None) -> list[Seen]:
+    """The campaign. Raises TargetError when something does not hold, UserError for a board that is real."""
+    if choice.host:
+        raise UserError("--power-cuts: only the emulated board's power can be cut (valid: without --host)")
+    cuts = campaign.plan(count, seed)
+    made = Stand(choice, folder or paths.BUILD / choice.board.name / "power-cuts")
+    measure = prepare(made)
+    print(f"an upgrade writes {measure.writes} sectors in {measure.seconds:.0f} s", flush=True)
+    found: list[Seen] = []
+    for number, one in enumerate(cuts):
+        old, new = made.versions[number % 2], made.versions[(number + 1) % 2]
+        found.append(cut(made, one, measure, old, new))
+        seen = found[-1]
+        print(f"{one}: {seen.phase}; came back with {seen.version or 'nothing'}", flush=True)
+        if seen.trouble or not seen.upgraded:
+            break  # the card stays as it is
+    print(campaign.report(found))
+    record(found)
+    if wrong := [line for seen in found for line in campaign.violations(seen)]:
+        raise TargetError("emulated board", f"{len(wrong)} violations; card and console: {made.folder}")
+    return found
+
+
+def record(found: Sequence[Seen]) -> None:
+    """Put the figures into the report of `./inv bench`."""
+    wrong = sum(bool(campaign.violations(seen)) for seen in found)
+    bench.record("power_cuts", len(found), Figure("cuts", "upgrades whose power was cut at a random moment"))
+    bench.record("power_cut_violations", wrong, Figure("cuts", "after which something did not hold"))

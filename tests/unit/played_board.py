@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""A board that is played, without SSH: it answers what `field-update` would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from firmware import ssh
+from firmware.errors import TargetError
+
+
+class PlayedBoard(ssh.Target):
+    """A board that runs version 1.0 in slot A; `healthy`, `comes_up` and `refuses` say how an upgrade goes."""
+
+    def __init__(self, name: str = "board-7") -> None:
+        """Slot B is empty until something is installed."""
+        super().__init__(name)
+        self.slot, self.versions, self.boots = "A", {"A": "1.0", "B": ""}, 0
+        self.trial: dict[str, Any] | None = None
+        self.last: dict[str, str] | None = None
+        self.health, self.healthy, self.comes_up, self.refuses = "none", True, True, ""
+        self.lost: TargetError | None = None
+        self.stuck = False
+        self.commands: list[str] = []
+        self.not_ready: list[str] = []
+        self.drops = 0
+
+    def connect(self, timeout: float = 0) -> None:
+        """It is always there."""
+
+    def boot_id(self) -> str:
+        """The number of its boots."""
+        return str(self.boots)
+
+    def reboot(self) -> None:
+        """Boot what is on trial, or else what ran."""
+        self.commands.append("reboot")
+        self._boot()
+
+    def wait_for_reboot(self, old_boot_id: str, timeout: float = 0) -> str:
+        """It has rebooted before anybody asks."""
+        assert str(self.boots) != old_boot_id, "nothing has rebooted"
+        return str(self.boots)
+
+    def _boot(self) -> None:
+        self.boots += 1
+        self.health = "none"
+        if self.trial and self.comes_up:
+            self.slot = self.trial["slot"]
+            self.health = "passed" if self.healthy else "failed"
+        elif self.trial:
+            self._fall_back("slot B did not come up")
+
+    def _fall_back(self, reason: str) -> None:
+        self.trial, self.slot, self.health = None, "A", "none"
+        self.last = {"event": "reverted", "slot": "B", "version": "2.0", "reason": reason}
+
+    def run(
+        self,
+        command: Sequence[str],
+        sudo: bool = False,
+        timeout: float = 0,
+        stdin: bytes = b"",
+        say: Callable[[str], None] | None = None,
+    ) -> ssh.Result:
+        """Answer what the service `field-update` would."""
+        if command[0] == "cat":
+            facts = {"board": "x1", "version": self.versions[self.slot], "kernel": "6.12"}
+            return ssh.Result(0, json.dumps(facts), "")
+        assert command[0] == "field-update"
+        self.commands.append(command[1])
+        answers = {"status": self._status, "install": self._install, "commit": self._commit, "revert": self._revert}
+        answers |= {"preflight": self._preflight, "rollback": self._rollback}
+        return answers[command[1]](command)
+
+    def _preflight(self, _command: Sequence[str]) -> ssh.Result:
+        return ssh.Result(0, json.dumps({"refusals": self.not_ready}), "")
+
+    def _rollback(self, _command: Sequence[str]) -> ssh.Result:
+        if not self.versions["B"]:
+            return ssh.Result(1, "", "field-update: slot B holds no system")
+        self.trial = {"slot": "B", "version": self.versions["B"]}
+        self._boot()
+        raise ssh.Unreachable(self.name, "gone")
+
+    def _status(self, _command: Sequence[str]) -> ssh.Result:
+        said = {"booted": self.slot, "trial": self.trial, "last": self.last, "health": self.health}
+        if self.health == "failed" and not self.stuck:
+            self.boots += 1
+            self._fall_back("health: made to fail")
+            if self.lost:
+                raise self.lost
+        return ssh.Result(0, json.dumps({**said, "deadline_left_seconds": 100}), "")
+
+    def _install(self, command: Sequence[str]) -> ssh.Result:
+        if self.drops:
+            self.drops -= 1
+            raise ssh.Unreachable(self.name, "connection lost")
+        if self.refuses:
+            return ssh.Result(1, "", f"field-update: {self.refuses}")
+        self.versions["B"] = command[command.index("--version") + 1]
+        self.trial = {"slot": "B", "version": self.versions["B"]}
+        return ssh.Result(0, "", "")
+
+    def _commit(self, _command: Sequence[str]) -> ssh.Result:
+        self.trial = None
+        return ssh.Result(0, "", "")
+
+    def _revert(self, command: Sequence[str]) -> ssh.Result:
+        self.boots += 1
+        self._fall_back(command[-1])
+        raise ssh.Unreachable(self.name, "gone")

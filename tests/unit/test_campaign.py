@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""The power-cut campaign's values: wrong numbers, each violation, then cuts that are repeatable and fall everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firmware import campaign, campaign_run
+from firmware.campaign import Cut, Seen
+from firmware.choice import Choice
+from firmware.errors import UserError
+
+pytestmark = pytest.mark.unit
+CUT = Cut(3, "write", 0.25, True)
+GOOD = Seen(CUT, campaign.INSTALL, "1.0.0+one", ("1.0.0+one", "1.0.0+two"), True, True, True, True)
+
+
+@pytest.mark.parametrize("count", [0, -1, 10_001])
+def test_number_of_cuts_that_makes_no_sense(count: int) -> None:
+    with pytest.raises(UserError, match=rf"--power-cuts: {count} .valid: 1 to 10000"):
+        campaign.plan(count, 1)
+
+
+def test_real_board_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="only the emulated board's power can be cut"):
+        campaign_run.run(Choice().update(host="board-7"), 1, 1, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"version": "0.9.0"}, r"it runs 0.9.0 (valid: 1.0.0+one or 1.0.0+two)"),
+        ({"slot_whole": False}, "the slot that runs differs from what was installed"),
+        ({"data_whole": False}, "the data partition has lost what was in it"),
+        ({"captured": False}, "a capture does not arrive whole"),
+        ({"upgraded": False}, "the upgrade, begun again, does not succeed"),
+        ({"trouble": "has not rebooted within 900 s"}, "has not rebooted within 900 s"),
+    ],
+)
+def test_what_does_not_hold_is_said_with_the_cut(changes: dict[str, object], said: str) -> None:
+    seen = replace(GOOD, **changes)  # type: ignore[arg-type]  # each of its own type
+    assert campaign.violations(seen) == [f"cut 3 at 25.0% of the sectors, torn (download and install): {said}"]
+
+
+def test_all_that_does_not_hold_is_said() -> None:
+    assert len(campaign.violations(Seen(CUT, campaign.COMMIT))) == 5 - 1, "no version was ever allowed: it has none"
+
+
+def test_nothing_is_wrong_with_a_board_that_came_back() -> None:
+    assert campaign.violations(GOOD) == []
+    assert campaign.violations(replace(GOOD, version="1.0.0+two")) == []
+
+
+def test_same_seed_gives_the_same_cuts() -> None:
+    assert campaign.plan(50, 7) == campaign.plan(50, 7)
+    assert campaign.plan(50, 7) != campaign.plan(50, 8)
+    assert campaign.plan(50, 7)[:10] == campaign.plan(10, 7)
+
+
+def test_cuts_fall_everywhere() -> None:
+    cuts = campaign.plan(400, 1)
+    assert {int(cut.share * 10) for cut in cuts} == set(range(10))
+    assert 240 < sum(cut.kind == "write" for cut in cuts) < 360
+    assert 140 < sum(cut.torn for cut in cuts) < 260
+
+
+@pytest.mark.parametrize(
+    ("said", "phase"),
+    [
+        ([], campaign.INSTALL),
+        (["  46% Copying image to rootfs.1   5 MiB"], campaign.INSTALL),
+        (["  100% Installing done.   5 MiB"], campaign.ACTIVATION),
+        (["installed: 5 MiB", "rebooting"], campaign.FIRST_BOOT),
+        (["rebooting", "slot B is healthy; acceptance begins"], campaign.COMMIT),
+    ],
+)
+def test_phase(said: list[str], phase: str) -> None:
+    assert campaign.phase(said) == phase
+
+
+def test_report_tells_where_the_cuts_fell() -> None:
+    new = replace(GOOD, phase=campaign.COMMIT, version="1.0.0+two")
+    text = campaign.report([GOOD, new, replace(GOOD, captured=False)])
+    assert "download and install      2 cuts:    2 old version,    0 new version" in text
+    assert "commit                    1 cuts:    0 old version,    1 new version" in text
+    assert "3 cuts, 1 violations\ncut 3" in text

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""The release build's command, its failures with a kas of the test's own, and what becomes of its results."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from firmware import board as boards
+from firmware import manifest, paths, release, release_results, yocto_build
+from firmware.errors import ToolError, UserError
+from firmware.recipe import load_all
+from firmware.release import Command, Wishes
+from firmware.signing import Signer
+
+pytestmark = pytest.mark.unit
+
+BOARD = boards.load(boards.DEFAULT_BOARD)
+SIGNER = Signer(Path("/k/ca.pem"), "/k/cert.pem", "/k/key.pem")
+
+
+@pytest.fixture(autouse=True)
+def build_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
+
+
+def test_signer_that_bitbake_cannot_use_is_refused() -> None:
+    signer = Signer(Path("/k/ca.pem"), "", "", command="sign-it")
+    with pytest.raises(UserError, match="without CYCLONE_CAPTURE_SIGN_COMMAND"):
+        release.command(BOARD, Wishes(), "1", signer, {})
+
+
+def test_root_is_refused_before_the_first_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(UserError, match="as an ordinary user"):
+        release.prepare(release.command(BOARD, Wishes(), "1", SIGNER, {}))
+    assert not paths.BUILD.exists()
+
+
+def test_unknown_target_is_refused() -> None:
+    with pytest.raises(UserError, match=r"--target: no recipe 'capture-rin' \(valid: capture-image, .*capture-ring"):
+        yocto_build.check_target("capture-rin")
+    yocto_build.check_target("busybox")
+
+
+def test_the_debian_engine_has_no_targets() -> None:
+    with pytest.raises(UserError, match=r"valid: with --engine=yocto"):
+        yocto_build.only(BOARD, "debian", Wishes(target="captured"))
+
+
+def test_command_names_files_target_and_log() -> None:
+    made = release.command(BOARD, Wishes(target="captured", debug=True), "1.0", SIGNER, {})
+    kas, verb, target, files, *rest = made.argv
+    assert (Path(kas).name, verb, target) == ("kas", "build", "--target=captured")
+    rendered = paths.BUILD / BOARD.name / "rendered/yocto/kas.yml"
+    assert files == f"{rendered}:{paths.ROOT}/layers/kas/debug.yml"
+    assert rest == ["--", "--write-log", str(made.events)]
+    assert made.environment["RAUC_KEY_FILE"] == "/k/key.pem"
+    assert "BB_NO_NETWORK" not in made.environment
+
+
+@pytest.mark.parametrize("wishes", [Wishes(), Wishes(target="captured"), Wishes(None, False, True)])
+def test_kas_understands_the_command(wishes: Wishes) -> None:
+    """Up to the first thing that it wants to read: its file is not there."""
+    done = subprocess.run(
+        release.command(BOARD, wishes, "1.0", SIGNER, {}).argv, capture_output=True, text=True, check=False
+    )
+    assert "usage:" not in done.stderr
+    assert "kas.yml" in done.stderr
+
+
+def test_mirror_of_another_user_is_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.delenv("KAS_PREMIRRORS", raising=False)
+    monkeypatch.setenv("OE_MIRRORS", str(tmp_path / "mirror"))
+    made = release.command(BOARD, Wishes(), "1.0", SIGNER, {"OE_MIRRORS": str(tmp_path / "mirror")})
+    release.prepare(made)
+    settings = Path(made.environment["GITCONFIG_FILE"]).read_text()
+    assert f"directory = {tmp_path}/mirror/rauc/meta-rauc.git\n" in settings
+
+
+def test_environment_of_the_user_holds_and_a_mirror_means_no_network(tmp_path: Path) -> None:
+    (tmp_path / "mirror/downloads").mkdir(parents=True)
+    given = {"RAUC_KEY_FILE": "/mine", "OE_MIRRORS": str(tmp_path / "mirror")}
+    made = release.command(BOARD, Wishes(), "1.0", SIGNER, given)
+    assert "RAUC_KEY_FILE" not in made.environment
+    assert made.environment["BB_NO_NETWORK"] == "1"
+    assert made.environment["SOURCE_MIRROR_URL"] == f"file://{tmp_path}/mirror/downloads"
+
+
+def fake(folder: Path, script: str) -> Command:
+    folder.mkdir(exist_ok=True)
+    return Command([sys.executable, "-c", script], {}, folder)
+
+
+def test_failure_before_bitbake_shows_the_end_of_kas_log(tmp_path: Path) -> None:
+    made = fake(tmp_path / "kas", "print('fatal: commit is not there'); raise SystemExit(1)")
+    with pytest.raises(ToolError, match=r"status 1.*\n *fatal: commit is not there\n.*kas\.log"):
+        release.run(made)
+
+
+def test_killed_build_is_one_error(tmp_path: Path) -> None:
+    made = fake(tmp_path / "kas", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(ToolError, match="status -9"):
+        release.run(made)
+
+
+def deploy(folder: Path, without: str = "") -> None:
+    folder.mkdir()
+    for name in {*release_results.wanted(BOARD).values()} - {without}:
+        (folder / name).write_bytes(b"U-Boot 2026.01-capture (Jan 01 2026)" if name.endswith("sfp") else name.encode())
+
+
+def test_results_that_are_not_all_there_are_refused(tmp_path: Path) -> None:
+    bundle = f"capture-bundle-{BOARD.name}.raucb"
+    deploy(tmp_path / "deploy", without=bundle)
+    with pytest.raises(ToolError, match=rf"has no {bundle}"):
+        release_results.collect(BOARD, tmp_path / "deploy")
+
+
+def test_slot_without_its_release_file_is_refused(tmp_path: Path) -> None:
+    deploy(tmp_path / "deploy")
+    with pytest.raises(ToolError):
+        release_results.kernel_release(release_results.collect(BOARD, tmp_path / "deploy"))
+
+
+def test_results_are_published_like_the_debian_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy(tmp_path / "deploy")
+    monkeypatch.setattr(release_results, "deployed", lambda _board: tmp_path / "deploy")
+    monkeypatch.setattr(release_results, "kernel_release", lambda _folder: "6.12.80-capture")
+    made = release_results.publish_results(BOARD, load_all(), "1.0", "abc", "wrynose")
+    assert made == manifest.load_built(BOARD.name, "yocto")
+    assert (made.u_boot, made.kernel) == ("2026.01-capture", "6.12.80-capture")
+    assert made.sources[0].suite == "wrynose"
+    image = manifest.folder(BOARD.name, "yocto") / made.files["image"].name
+    assert image.read_bytes() == f"capture-image-{BOARD.name}.rootfs.wic".encode()
