@@ -204,6 +204,7 @@ def rollback(
     | HOST
     | {
         "only": "a pytest -k expression",
+        "quick": "no upgrades, no reboot by the watchdog: minutes less",
         "power_cuts": "instead of the suite, cut the emulated board's power in so many upgrades",
         "seed": "of the power cuts: the same seed gives the same cuts",
     },
@@ -215,6 +216,7 @@ def accept(
     engine: str | None = None,
     host: str | None = None,
     only: str = "",
+    quick: bool = False,
     power_cuts: int = 0,
     seed: int = 1,
 ) -> None:
@@ -224,7 +226,17 @@ def accept(
     if power_cuts:
         campaign_run.run(CHOICE.update(board, engine, host), power_cuts, seed)
         return
-    acceptance.run(CHOICE.update(board, engine, host), only)
+    acceptance.run(CHOICE.update(board, engine, host), only, quick=quick)
+
+
+@task(help={"board": WHERE["board"], "compare": "with the last good run; exit status 1 when something is worse"})
+@guarded
+def report(_context: Context, board: str | None = None, compare: bool = False) -> None:
+    """Show the last acceptance run; exit status 1 when it was not accepted."""
+    from firmware import report
+
+    if not report.show(CHOICE.update(board).board.name, compare):
+        raise Exit("", code=1)
 
 
 @task(help=WHERE | {"device": "/dev/sdX, the card", "yes": "do not ask"})

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Plots for the report: one SVG, drawn from what a receiver saw, readable without colour and without a script."""
+"""Plots for the report, as SVG: throughput, occupancy of the ring, latency; readable without colour."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from firmware.receiver import Reception
 
-WIDTH, HEIGHT, MARGIN = 640, 160, 40
 BINS = 64
 MIB = 1 << 20
+_STYLE: Any = {"svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
+_INCHES = (7.0, 2.1)
 
 
 def bins(reception: Reception, count: int = BINS) -> list[float]:
@@ -24,24 +31,56 @@ def bins(reception: Reception, count: int = BINS) -> list[float]:
     return filled
 
 
+def latencies(reception: Reception) -> list[float]:
+    """Seconds from each block's filling to its arrival, more than the quickest block's: the two clocks differ."""
+    taken = [arrival - filled for arrival, filled in zip(reception.arrivals, reception.filled, strict=True)]
+    least = min(taken, default=0.0)
+    return [seconds - least for seconds in taken]
+
+
 def throughput(reception: Reception) -> str:
-    """SVG of throughput (MiB/s) over time (s)."""
+    """Throughput (MiB/s) over time (s)."""
+    axes, figure = _axes("time, s", "MiB/s")
     values = bins(reception)
-    top = max(values) or 1.0
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in _placed(values, top))
-    base = HEIGHT - MARGIN
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" '
-        f'font-size="12"><polyline fill="none" stroke="black" points="{points}"/>'
-        f'<line x1="{MARGIN}" y1="{base}" x2="{WIDTH - MARGIN}" y2="{base}" stroke="grey"/>'
-        f'<text x="{MARGIN}" y="14">throughput, MiB/s (top: {top:.1f}; mean: '
-        f"{reception.bytes / MIB / (reception.seconds or 1.0):.1f})</text>"
-        f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 20}" text-anchor="end">{reception.seconds:.1f} s</text>'
-        f'<text x="{MARGIN}" y="{HEIGHT - 20}">0 s</text></svg>'
-    )
+    span = (reception.seconds or 1.0) / len(values)
+    axes.step([span * number for number in range(len(values))], values, where="post", color="black", linewidth=1)
+    mean = reception.bytes / MIB / (reception.seconds or 1.0)
+    axes.axhline(mean, color="black", linestyle="--", linewidth=0.8)
+    axes.set_title(f"throughput, mean: {mean:.1f} MiB/s", loc="left", fontsize=9)
+    axes.set_ylim(bottom=0)
+    return _svg(figure)
 
 
-def _placed(values: Sequence[float], top: float) -> list[tuple[float, float]]:
-    step = (WIDTH - 2 * MARGIN) / max(1, len(values) - 1)
-    scale = (HEIGHT - 2 * MARGIN) / top
-    return [(MARGIN + number * step, HEIGHT - MARGIN - value * scale) for number, value in enumerate(values)]
+def occupancy(samples: Sequence[tuple[float, int]], blocks: int) -> str:
+    """Blocks of the ring that wait or are being sent, by (seconds, blocks), of `blocks` in all."""
+    axes, figure = _axes("time, s", "blocks")
+    axes.step([at for at, _ in samples], [held for _, held in samples], where="post", color="black", linewidth=1)
+    top = max((held for _, held in samples), default=0)
+    axes.set_title(f"ring: filled blocks that are not free again, at most {top} of {blocks}", loc="left", fontsize=9)
+    axes.set_ylim(0, blocks)
+    return _svg(figure)
+
+
+def latency(reception: Reception) -> str:
+    """Histogram of `latencies`, in milliseconds."""
+    axes, figure = _axes("ms more than the quickest block", "blocks")
+    values = sorted(1000 * seconds for seconds in latencies(reception))
+    axes.hist(values or [0.0], bins=40, color="0.5", edgecolor="black", linewidth=0.4)
+    middle, most = (values[len(values) // 2], values[-1]) if values else (0.0, 0.0)
+    axes.set_title(f"from filled to received: median {middle:.0f} ms, most {most:.0f} ms", loc="left", fontsize=9)
+    return _svg(figure)
+
+
+def _axes(across: str, up: str) -> tuple[Axes, Figure]:
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=_INCHES, layout="constrained")
+        axes = figure.subplots()
+    axes.set(xlabel=across, ylabel=up)
+    return axes, figure
+
+
+def _svg(figure: Figure) -> str:
+    text = io.StringIO()
+    with mpl.rc_context(_STYLE):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]

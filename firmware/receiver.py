@@ -42,6 +42,7 @@ class Reception:
     ended: bool  # the end record came, and its totals are ours
     seconds: float
     arrivals: tuple[float, ...]
+    filled: tuple[float, ...] = ()  # by the board's clock, seconds since the first block was
     skipped_blocks: int = 0  # that the board could not give to this reader: it was too slow; `lost_bytes` has them
 
     @property
@@ -75,6 +76,7 @@ class Receiver:
         self._header = bytearray(wire.HEADER_BYTES)
         self._payload = bytearray()
         self._arrivals: list[float] = []
+        self._filled: list[int] = []
         self._bytes = self._gaps = self._errors = self._lost = self._breaks = self._skipped = 0
         self._first: wire.Header | None = None
         self._previous: wire.Header | None = None
@@ -109,6 +111,7 @@ class Receiver:
             if header.flags & wire.FLAG_END:
                 return self._result(now - started if started else 0.0, self._ends_as_said(header))
             self._arrivals.append(now - started)
+            self._filled.append(header.time_ns)
             self._account(header, payload)
             if take is not None:
                 take(header, payload)
@@ -201,6 +204,7 @@ class Receiver:
             ended=ended,
             seconds=seconds,
             arrivals=tuple(self._arrivals),
+            filled=tuple((at - self._filled[0]) / 1e9 for at in self._filled),
             skipped_blocks=self._skipped,
         )
 

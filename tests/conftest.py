@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     board.addoption("--board", help="its name; default: the default board")
     board.addoption("--engine", help="the engine that made its image; default: debian")
     board.addoption("--host", help="[user@]name[:port] of a real board")
+    board.addoption("--report", metavar="STEM", help="write the verdict to STEM.json and its page to STEM.html")
     board.addoption(
         "--attached",
         action="store_true",

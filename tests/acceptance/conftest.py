@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""The board under test: attached (`./inv test`) or an emulated one of the suite's own, booted from a fresh card."""
+"""The board under test: attached (`./inv test`) or an emulated one of the suite's own, booted from a fresh card.
+
+Every case ends in the verdict (`firmware/verdict.py`), with what it recorded and, when it failed, with evidence; a case
+that needs a failed one is blocked. `--report=STEM` writes the verdict and its page.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pytest_html import extras
-from pytest_metadata.plugin import metadata_key
 
-from firmware import engine, plot, reach
+from firmware import engine, reach
 from firmware.choice import Choice
 from firmware.manifest import Manifest, load_built
+from tests.acceptance import causes
+from tests.acceptance.recorder import Recorder
+from tests.acceptance.run import Run
 from tests.acceptance.under_test import UnderTest
+
+RUN = pytest.StashKey[Run]()
 
 
 @pytest.fixture(scope="session")
@@ -31,50 +37,58 @@ def manifest(request: pytest.FixtureRequest, choice: Choice) -> Manifest:
 
 
 @pytest.fixture(scope="session")
-def unit(
+def board_under_test(
     request: pytest.FixtureRequest, choice: Choice, manifest: Manifest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[UnderTest]:
+    """The board, connected, for the whole run."""
     folder: Path = tmp_path_factory.mktemp("board")
     if request.config.getoption("--attached"):
         found = reach.reach(choice)
         with found.target:
-            yield _known(request, UnderTest(found.target, found.stream, manifest, folder, found.console))
+            yield _begun(request, UnderTest(found.target, found.stream, manifest, folder, found.console))
         return
     with reach.fresh_emulator(choice, folder) as found:
-        yield _known(request, UnderTest(found.target, found.stream, manifest, folder, found.console))
+        yield _begun(request, UnderTest(found.target, found.stream, manifest, folder, found.console))
 
 
-def _known(request: pytest.FixtureRequest, unit: UnderTest) -> UnderTest:
-    """Put the identity of the image under test at the head of the report."""
-    unit.target.connect()
-    request.config.stash[metadata_key].update(
-        {
-            "Board": unit.manifest.board,
-            "Version": unit.manifest.version,
-            "Image SHA-256": unit.manifest.files["image"].sha256,
-            "Root file system SHA-256": unit.manifest.rootfs.sha256,
-            "Kernel": unit.manifest.kernel,
-            "Host": unit.target.alias,
-        }
-    )
-    return unit
+@pytest.fixture
+def unit(request: pytest.FixtureRequest, board_under_test: UnderTest) -> UnderTest:
+    """The board, for one case."""
+    board_under_test.recorder = Recorder()
+    run = request.config.stash[RUN]
+    run.begin(board_under_test)
+    if not run.causes.answers(board_under_test.target):
+        pytest.skip(causes.MARK + run.causes.lost)
+    return board_under_test
 
 
-def pytest_html_report_title(report: Any) -> None:
-    report.title = "Acceptance"
+def _begun(request: pytest.FixtureRequest, found: UnderTest) -> UnderTest:
+    found.target.connect()
+    request.config.stash[RUN].identify(found)
+    return found
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RUN] = Run(config.getoption("-k") or "")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if cause := item.config.stash[RUN].causes.cause(causes.needs(item)):
+        pytest.skip(causes.MARK + cause)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what a case measured, and a plot of each capture, to its row of the report."""
     report = yield
-    unit = getattr(item, "funcargs", {}).get("unit")
-    if call.when == "call" and unit is not None:
-        shown = [extras.text(f"{name}: {value}") for name, value in unit.notes.items()]
-        shown += [extras.html(f"<p>{name}</p>{plot.throughput(seen)}") for name, seen in unit.receptions.items()]
-        setattr(report, "extras", [*getattr(report, "extras", []), *shown])  # noqa: B010  # pytest-html's own name
-        unit.notes.clear()
-        unit.receptions.clear()
+    if item.get_closest_marker("acceptance"):
+        item.config.stash[RUN].take(item, call, report)
     return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    stem = session.config.getoption("--report")
+    run = session.config.stash[RUN]
+    if stem and run.cases:
+        run.finish(Path(stem))

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
 import socket
 
+import numpy as np
 import pytest
 
-from firmware import admission
+from firmware import admission, receiver
 from tests.acceptance.under_test import UnderTest
 
 pytestmark = pytest.mark.acceptance
@@ -15,6 +18,13 @@ pytestmark = pytest.mark.acceptance
 MIB = 1 << 20
 
 
+def counter_sha256(total: int) -> str:
+    """SHA-256 of the first `total` bytes of the counter pattern."""
+    return hashlib.sha256(np.arange(total // 4, dtype="<u4").tobytes()).hexdigest()
+
+
+@pytest.mark.promise("zero copy")
+@pytest.mark.needs("test_driver_is_bound_through_the_overlay")
 def test_one_gibibyte_of_counter_arrives_without_a_gap_and_without_a_copy(unit: UnderTest) -> None:
     before = unit.status()
     seen = unit.capture(pattern="counter", rate=0, total=1024 * MIB)
@@ -25,21 +35,27 @@ def test_one_gibibyte_of_counter_arrives_without_a_gap_and_without_a_copy(unit: 
     assert after["copied"] == before["copied"]
     assert after["plain_bytes"] == before["plain_bytes"]
     if unit.console is None:  # an emulated board's speed is its host's
-        unit.note("MiB/s", round(seen.bytes / MIB / seen.seconds, 1))
+        unit.recorder.measure("stream", seen.bytes / MIB / seen.seconds, "MiB/s", better="higher")
 
 
+@pytest.mark.promise("integrity")
+@pytest.mark.needs("test_driver_is_bound_through_the_overlay")
 def test_prbs31_arrives_without_a_gap(unit: UnderTest) -> None:
     seen = unit.capture(pattern="prbs31", rate=0, total=64 * MIB)
     assert seen.bytes == 64 * MIB
     assert seen.whole, str(seen)
 
 
+@pytest.mark.promise("gaps")
+@pytest.mark.needs("test_driver_is_bound_through_the_overlay")
 def test_steady_rate_loses_nothing(unit: UnderTest) -> None:
     seen = unit.capture(pattern="counter", rate=2_000_000, total=16 * MIB)
     assert seen.bytes == 16 * MIB
     assert seen.whole, str(seen)
 
 
+@pytest.mark.promise("gaps")
+@pytest.mark.needs("test_driver_is_bound_through_the_overlay")
 def test_overload_is_counted_and_damages_nothing(unit: UnderTest) -> None:
     """What the board counts may be more than what is seen missing: its last loss may lie behind the last block."""
     seen = unit.capture(pattern="counter", rate=2_000_000_000, total=256 * MIB)
@@ -48,6 +64,8 @@ def test_overload_is_counted_and_damages_nothing(unit: UnderTest) -> None:
     assert seen.lost_bytes >= seen.missing_bytes > 0
 
 
+@pytest.mark.promise("service")
+@pytest.mark.needs("test_driver_is_bound_through_the_overlay")
 def test_service_survives_a_dropped_client(unit: UnderTest) -> None:
     identity = unit.output("systemctl", "show", "-P", "MainPID", "captured")
     admission.admit(unit.target)
@@ -63,5 +81,48 @@ def test_service_survives_a_dropped_client(unit: UnderTest) -> None:
     assert unit.output("systemctl", "show", "-P", "MainPID", "captured") == identity
 
 
+@pytest.mark.promise("recording")
+@pytest.mark.needs("test_driver_is_bound_through_the_overlay", "test_data_partition_keeps_what_is_written")
+def test_recording_beside_a_reader_is_whole_and_the_same(unit: UnderTest) -> None:
+    """Both sinks get the same blocks; the file's hash is that of the samples, which the reader has checked."""
+    name, total = "acceptance", 32 * MIB
+
+    def record() -> None:
+        unit.wait_for_clients(1)
+        unit.control("record", "--start", name=name, pattern="counter", rate=2_000_000, bytes=total)
+
+    admission.admit(unit.target)
+    folder = f"/data/captured/recordings/{name}*"
+    try:
+        with unit.recorder.step("stream and record"):
+            seen = receiver.receive(*unit.stream, pattern="counter", connected=record)
+        assert seen.whole, str(seen)
+        unit.wait_until_idle()
+        said = unit.output("sh", "-c", f"cd /data/captured/recordings && cat {name}*.sigmf-data | sha256sum", sudo=True)
+        assert said.split()[0] == counter_sha256(total)
+    finally:
+        unit.output("sh", "-c", f"rm -f {folder}", sudo=True)
+
+
+@pytest.mark.promise("gaps")
+@pytest.mark.needs("test_steady_rate_loses_nothing")
+def test_pressure_of_all_kinds_at_once_makes_no_gap(unit: UnderTest) -> None:
+    """CPU, memory, disk and network are kept busy on the board while it captures at a steady rate."""
+    load = (
+        "trap 'kill $(jobs -p); rm -f /data/acceptance.tmp' EXIT; (while :; do :; done) & "
+        "(while :; do head -c 67108864 /dev/zero | tail -c 1 >/dev/null; done) & "
+        "(while :; do dd if=/dev/zero of=/data/acceptance.tmp bs=1M count=16 conv=fsync status=none; done) & "
+        "read -r _"
+    )
+    channel = unit.target.transport.open_session(timeout=60)
+    with channel:
+        channel.exec_command("sudo -n -- sh -c " + shlex.quote(load))
+        seen = unit.capture(pattern="counter", rate=1_000_000, total=16 * MIB)
+    assert seen.bytes == 16 * MIB
+    assert seen.whole, str(seen)
+
+
+@pytest.mark.promise("logs")
+@pytest.mark.needs("test_kernel_log_holds_no_error")
 def test_kernel_log_still_holds_no_error(unit: UnderTest) -> None:
     assert unit.output("dmesg", "--level=emerg,alert,crit,err", sudo=True).strip() == ""

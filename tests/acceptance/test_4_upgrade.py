@@ -15,7 +15,7 @@ from firmware.signing import Signer
 from firmware.tree import Tree
 from tests.acceptance.under_test import UnderTest
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.full]
 
 OLD_VERSION = "0.0.1"
 OTHER_BUILD, SICK_BUILD = "+variant", "+sick"  # of the same version: neither newer nor older
@@ -23,14 +23,15 @@ FAILING_CHECK = b"#!/bin/sh\necho 'made to fail'\nexit 1\n"
 
 
 @pytest.fixture(scope="module")
-def inputs(unit: UnderTest) -> bundle.Inputs:
-    return unit.bundle_inputs()
+def inputs(board_under_test: UnderTest) -> bundle.Inputs:
+    return board_under_test.bundle_inputs()
 
 
 def other_build(inputs: bundle.Inputs, build: str) -> str:
     return inputs.version.partition("+")[0] + build
 
 
+@pytest.mark.promise("upgrade")
 @pytest.mark.parametrize("kind", ["unsigned", "foreign signer", "other board", "older version"])
 def test_bundle_that_is_not_for_this_board_is_refused_and_nothing_changes(
     unit: UnderTest, inputs: bundle.Inputs, kind: str
@@ -55,36 +56,41 @@ def test_bundle_that_is_not_for_this_board_is_refused_and_nothing_changes(
     assert deploy.status(unit.target)["trial"] is None
 
 
+@pytest.mark.promise("upgrade")
 def test_upgrade_to_the_other_slot_commits(unit: UnderTest, inputs: bundle.Inputs) -> None:
     before = unit.slot()
     edits = Tree(inputs.epoch)
     edits.file("/usr/share/cyclone-capture/changed", "a changed image\n")
     version = other_build(inputs, OTHER_BUILD)
     made = bundle.variant(inputs, unit.folder / "changed", edits, version)
-    outcome = deploy.deploy(unit.target, unit.offer(made, version), accept=unit.quick_capture)
+    outcome = deploy.deploy(unit.target, unit.offer(made, version), accept=unit.quick_capture, say=unit.recorder.line)
     assert (outcome.action, outcome.version, outcome.reason) == ("committed", version, "")
     assert unit.slot() == outcome.slot != before
     assert unit.target.get("/usr/share/cyclone-capture/changed") == "a changed image\n"
 
 
+@pytest.mark.promise("rollback")
+@pytest.mark.needs("test_upgrade_to_the_other_slot_commits")
 def test_slot_that_boots_but_fails_its_health_check_goes_back_by_itself(unit: UnderTest, inputs: bundle.Inputs) -> None:
     before = unit.slot()
     edits = Tree(inputs.epoch)
     edits.file("/usr/lib/field-update/health.d/99-sick", FAILING_CHECK, mode=0o755)
     version = other_build(inputs, SICK_BUILD)
     made = bundle.variant(inputs, unit.folder / "sick", edits, version)
-    outcome = deploy.deploy(unit.target, unit.offer(made, version))
+    outcome = deploy.deploy(unit.target, unit.offer(made, version), say=unit.recorder.line)
     assert outcome.action == "reverted"
     assert "made to fail" in outcome.reason
     assert unit.slot() == outcome.slot == before
     unit.quick_capture()
 
 
+@pytest.mark.promise("upgrade")
+@pytest.mark.needs("test_upgrade_to_the_other_slot_commits")
 def test_image_under_test_comes_back_as_an_upgrade(unit: UnderTest) -> None:
     manifest = unit.manifest
-    outcome = deploy.deploy(
-        unit.target, unit.offer(unit.bundle, manifest.version), unit.quick_capture, Plan(force=True)
-    )
+    offer = unit.offer(unit.bundle, manifest.version)
+    plan = Plan(force=True)
+    outcome = deploy.deploy(unit.target, offer, unit.quick_capture, plan, say=unit.recorder.line)
     assert (outcome.action, outcome.version) == ("committed", manifest.version)
     status = deploy.status(unit.target)
     assert (status["trial"], status["booted"]) == (None, outcome.slot)

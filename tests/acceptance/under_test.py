@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from firmware import admission, engine, receiver
+from firmware import admission, engine, plot, receiver
 from firmware import board as boards
 from firmware.bundle import Inputs
 from firmware.deploy import Offer
 from firmware.errors import TargetError
 from firmware.manifest import Manifest
 from firmware.ssh import Target
+from tests.acceptance.occupancy import Occupancy
+from tests.acceptance.recorder import Recorder
 
 POLL = "for i in $(seq 1200); do {condition} && exit 0; sleep 0.1; done; capturectl status; exit 1"
 
@@ -30,8 +32,7 @@ class UnderTest:
     manifest: Manifest
     folder: Path
     console: Path | None
-    notes: dict[str, Any] = field(default_factory=dict)
-    receptions: dict[str, receiver.Reception] = field(default_factory=dict)
+    recorder: Recorder = field(default_factory=Recorder)
 
     def output(self, *command: str, sudo: bool = False, timeout: float = 60) -> str:
         """Standard output of a command on the board."""
@@ -42,10 +43,6 @@ class UnderTest:
         found = re.search(r"rauc\.slot=(\w+)", self.output("cat", "/proc/cmdline"))
         assert found, "no rauc.slot= on the kernel's command line"
         return found[1]
-
-    def note(self, name: str, value: Any) -> None:
-        """Put a measured value into the report."""
-        self.notes[name] = value
 
     def status(self) -> dict[str, Any]:
         """Status of the capture service."""
@@ -76,9 +73,14 @@ class UnderTest:
             self.wait_for_clients(1)
             self.control("start", pattern=pattern, rate=rate, bytes=total)
 
+        what = f"{pattern} at {f'{rate / 1e6:g} MB/s' if rate else 'full speed'}"
         admission.admit(self.target)
-        seen = receiver.receive(*self.stream, pattern=pattern, connected=start)
-        self.receptions[f"{pattern} at {rate or 'full'} B/s"] = seen
+        with self.recorder.step(f"receive {total / (1 << 20):g} MiB of {what}"), Occupancy(self.target) as ring:
+            seen = receiver.receive(*self.stream, pattern=pattern, connected=start)
+        self.recorder.plot(what, plot.throughput(seen))
+        self.recorder.plot(what, plot.latency(seen))
+        if ring.samples:
+            self.recorder.plot(what, plot.occupancy(ring.samples, ring.blocks))
         return seen
 
     def quick_capture(self) -> None:

@@ -29,10 +29,15 @@ def test_command_names_board_host_selection_and_both_reports() -> None:
     assert "--attached" in command
     assert "--host=me@board-7:2222" in command
     assert command[command.index("-k") + 1] == "boot"
-    assert [word.split("/")[-1] for word in command if word.startswith(("--junitxml=", "--html="))] == [
+    assert [word.split("/")[-1] for word in command if word.startswith(("--junitxml=", "--report="))] == [
         "x.xml",
-        "x.html",
+        "x",
     ]
+
+
+def test_quick_leaves_the_long_cases_out() -> None:
+    command = acceptance.plan("sockit", "debian", None, quick=True)
+    assert command[command.index("-m", 3) + 1] == "not full"
 
 
 def test_emulated_board_needs_no_host() -> None:
