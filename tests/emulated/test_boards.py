@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import explained
 from tests.emulated import boot_log, linux_devices
 from tests.emulated.conftest import Linux, booted
 
@@ -53,4 +54,4 @@ def test_each_device_has_its_driver_or_a_reason(linux: Linux) -> None:
 
 def test_boot_log_has_no_line_without_a_reason(linux: Linux) -> None:
     console, kernel = boot_log.boot_log(linux)
-    assert boot_log.unexplained(console + kernel, boot_log.allowed()) == []
+    assert explained.unexplained(console + kernel, explained.allowed()) == []

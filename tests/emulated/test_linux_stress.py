@@ -18,8 +18,9 @@ import pytest
 
 from firmware.emulator import free_ports
 from tests.emulated import armhf, linux_devices
-from tests.emulated.boot_log import NOT_ALWAYS, SUSPICIOUS, allowed, boot_log, unexplained
+from tests.emulated.boot_log import NOT_ALWAYS, SUSPICIOUS, boot_log
 from tests.emulated.conftest import Linux
+from tests.explained import allowed, unexplained
 
 pytestmark = pytest.mark.emulated
 
