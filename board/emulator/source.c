@@ -169,7 +169,7 @@ static void source_take_run(C5Source *s, uint32_t *to, uint32_t bytes, Taken *ta
 {
     Run *run = &s->runs[s->head];
 
-    taken->error |= run->gap ? SOURCE_ERROR_GAP : 0;
+    taken->error |= run->gap && !s->mute ? SOURCE_ERROR_GAP : 0;
     run->gap = false;
     if (to) {
         source_write_words(s, to + taken->bytes / 4, run->first, bytes / 4);

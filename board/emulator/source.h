@@ -27,7 +27,7 @@ struct C5Source {
     SysBusDevice parent_obj;
     MemoryRegion iomem;
     uint32_t fifo_bytes;
-    bool running, overflowed, gap_next;
+    bool running, mute, overflowed, gap_next;
     uint32_t pattern, rate, frame_bytes;
     uint64_t produced, lost;    /* bytes since CLEAR; the next word's number is produced / 4 */
     uint64_t base;              /* `produced` at `epoch` */

@@ -12,15 +12,21 @@ enum { CONTROL = 0x00, STATUS = 0x04, PATTERN = 0x08, RATE = 0x0c, FIFO_BYTES = 
 
 #define CONTROL_RUN        (1u << 0)
 #define CONTROL_CLEAR      (1u << 1)
+#define CONTROL_MUTE       (1u << 2)
 #define STATUS_RUNNING     (1u << 0)
 #define STATUS_OVERFLOWED  (1u << 1)
 #define MAX_DROP_BYTES     (1ull << 40)
+
+static uint32_t source_get_control(const C5Source *s)
+{
+    return (s->running ? CONTROL_RUN : 0) | (s->mute ? CONTROL_MUTE : 0);
+}
 
 static uint32_t source_register(C5Source *s, hwaddr offset)
 {
     switch (offset) {
     case CONTROL:
-        return s->running ? CONTROL_RUN : 0;
+        return source_get_control(s);
     case STATUS:
         return (s->running ? STATUS_RUNNING : 0) | (s->overflowed ? STATUS_OVERFLOWED : 0);
     case PATTERN:
@@ -82,6 +88,7 @@ static void source_control(C5Source *s, uint32_t new)
         qemu_log_mask(LOG_GUEST_ERROR, TYPE_C5_SOURCE ": CLEAR while running is ignored\n");
     }
     s->running = new & CONTROL_RUN;
+    s->mute = new & CONTROL_MUTE;
 }
 
 static void source_set_pattern(C5Source *s, uint32_t new)
@@ -110,7 +117,7 @@ static void source_write(void *opaque, hwaddr offset, uint64_t value, unsigned s
     source_before(s);
     switch (offset & ~3) {
     case CONTROL:
-        source_control(s, c5_lanes_write(s->running ? CONTROL_RUN : 0, offset, value, size));
+        source_control(s, c5_lanes_write(source_get_control(s), offset, value, size));
         break;
     case PATTERN:
         source_set_pattern(s, c5_lanes_write(s->pattern, offset, value, size));
@@ -161,7 +168,7 @@ static C5_RESET_PHASE(source_reset)
 {
     C5Source *s = C5_SOURCE(obj);
 
-    s->running = false;
+    s->running = s->mute = false;
     s->pattern = PATTERN_COUNTER;
     s->rate = s->frame_bytes = 0;
     s->lost_high = s->produced_high = 0;

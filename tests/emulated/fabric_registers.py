@@ -126,13 +126,13 @@ class Generator:
     machine: Machine
     window: Window
 
-    def start(self, pattern: int = COUNTER, rate: int = 0, frame: int = 0) -> None:
+    def start(self, pattern: int = COUNTER, rate: int = 0, frame: int = 0, mute: bool = False) -> None:
         """From the beginning."""
         put(self.machine, self.window, 0x00, 0x2)
         put(self.machine, self.window, 0x08, pattern)
         put(self.machine, self.window, 0x0C, rate)
         put(self.machine, self.window, 0x28, frame)
-        put(self.machine, self.window, 0x00, 0x1)
+        put(self.machine, self.window, 0x00, 0x5 if mute else 0x1)
 
     def stop(self) -> None:
         """RUN off."""

@@ -110,6 +110,24 @@ def test_gap_is_in_the_block_that_says_so(machine: qtest.Machine, dma: Dma, sour
     assert checker.missing_bytes - lost < 4096 + MIB // 100
 
 
+def test_muted_source_stops_no_dma_that_stops_on_errors(machine: qtest.Machine, dma: Dma, source: Generator) -> None:
+    """As altera-msgdma sets it. The gap is in LOST only."""
+    dma.set(fabric.STOP_ON_ERROR)
+    source.start(rate=MIB, mute=True)
+    machine.clock_step(SECOND // 2)
+    dma.queue(MEMORY, FIFO - 4096)
+    dma.queue(MEMORY + FIFO, 8192)
+    dma.queue(MEMORY + 2 * FIFO, 4096)
+    machine.clock_step(SECOND)
+    assert [dma.response() for _ in range(3)] == [(FIFO - 4096, 0), (8192, 0), (4096, 0)]
+    assert not dma.status & fabric.STOPPED
+    assert source.lost > 0
+    assert source.overflowed
+    assert machine.readl(SOURCE) == 5
+    source.stop()
+    assert machine.readl(SOURCE) == 0
+
+
 def test_every_lost_byte_is_counted_where_the_dma_is_too_slow(tmp_path: Path) -> None:
     with qtest.powered(BOARD, tmp_path, cyclone5_msgdma__bytes_per_second="50000000") as machine:
         dma, source = Dma(machine, BOARD.fabric.msgdma), Generator(machine, BOARD.fabric.source)

@@ -70,6 +70,8 @@ struct capture_dma *capture_dmaengine_create(struct capture *capture)
 	ret = find_limits(engine, dev);
 	if (ret)
 		return ERR_PTR(ret);
+	/* an error on the stream stops altera-msgdma for good, and no engine's driver says which error it was */
+	capture->source.mute = true;
 	engine->dma.ops = &capture_engine_ops;
 	engine->dma.capture = capture;
 	engine->dma.device = engine->channel->device->dev;

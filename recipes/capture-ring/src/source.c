@@ -17,6 +17,7 @@
 #define SOURCE_CONTROL		0x00
 #define   CONTROL_RUN		BIT(0)
 #define   CONTROL_CLEAR		BIT(1)	/* clears itself; RUN must be 0 */
+#define   CONTROL_MUTE		BIT(2)	/* a gap is no error on the stream */
 #define SOURCE_STATUS		0x04
 #define SOURCE_PATTERN		0x08
 #define SOURCE_RATE		0x0c	/* bytes a second; 0: no limit */
@@ -118,7 +119,7 @@ int capture_source_prepare(struct capture_source *source, const struct capture_r
  */
 void capture_source_run(struct capture_source *source, bool run)
 {
-	writel(run ? CONTROL_RUN : 0, source->registers + SOURCE_CONTROL);
+	writel((run ? CONTROL_RUN : 0) | (source->mute ? CONTROL_MUTE : 0), source->registers + SOURCE_CONTROL);
 }
 
 /**

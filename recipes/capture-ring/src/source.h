@@ -17,11 +17,13 @@ struct seq_file;
  * @registers: the window
  * @latch: guards a pair of reads: reading a low word latches the high one
  * @fabric_id: what sysid reports
+ * @mute: gaps are told by the counters only, not by the stream's error bit, which would stop the DMA
  */
 struct capture_source {
 	void __iomem *registers;
 	spinlock_t latch;	/* keeps a low and a high read together */
 	u32 fabric_id;
+	bool mute;
 };
 
 int capture_source_init(struct capture_source *source, struct platform_device *pdev);
