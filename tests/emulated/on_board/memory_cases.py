@@ -82,6 +82,30 @@ def case_captured_data_outlive_cold_and_pageout() -> None:
         view.release()
 
 
+def case_munmap_leaves_a_hole_and_a_fixed_mapping_none() -> None:
+    """A file is mapped over memory of our own: munmap() does not bring that back, another mapping in its place does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_size_t
+    both, fixed, anonymous, offset = mmap.PROT_READ | mmap.PROT_WRITE, 0x10, mmap.MAP_ANONYMOUS, ctypes.c_long(0)
+    size, zero = ctypes.c_size_t(PAGE), os.open("/dev/zero", os.O_RDONLY)
+    memory = ctypes.c_void_p(libc.mmap(None, size, both, mmap.MAP_PRIVATE | anonymous, -1, offset))
+    file = os.memfd_create("file")
+    os.ftruncate(file, PAGE)
+    assert libc.read(zero, memory, size) == PAGE
+    for leave in ("munmap", "replace"):
+        assert libc.mmap(memory, size, both, mmap.MAP_SHARED | fixed, file, offset) == memory.value
+        assert libc.read(zero, memory, size) == PAGE
+        if leave == "replace":
+            libc.mmap(memory, size, both, mmap.MAP_PRIVATE | anonymous | fixed, -1, offset)
+            assert libc.read(zero, memory, size) == PAGE
+        else:
+            libc.munmap(memory, size)
+            assert (libc.read(zero, memory, size), ctypes.get_errno()) == (-1, errno.EFAULT)
+    libc.munmap(memory, size)
+    os.close(file)
+    os.close(zero)
+
+
 def case_owner_that_runs_out_of_memory_leaves_nothing_behind() -> None:
     """Killed by the kernel in the middle of a capture, with the ring's blocks dequeued, and with buffers of its own."""
     for flags in (0, device.USER):
