@@ -19,6 +19,7 @@ from firmware.errors import TargetError
 from firmware.ssh import Target
 
 SERVICE = "captured.service"
+DEVICE = "/dev/capture0"
 FILE = "/data/fuzz"
 COULD_NOT_RUN = 2
 
@@ -67,9 +68,14 @@ def _service(target: Target, verb: str) -> None:
 
 
 def run(target: Target, seed: int, calls: int, threads: int = 2, timeout: float = 300.0) -> Outcome:
-    """`calls` random calls. Raises TargetError: could not run, or a call that hung; Late."""
+    """`calls` random calls. Raises TargetError: could not run, or a call that hung; Late.
+
+    The last owner's ring stays until the next open, and has any size: at the end it is the device tree's again, so that
+    the memory in use can be compared before and after.
+    """
     path = program.install(target, program.build(program.PROGRAMS / "fuzz.c", program.UAPI))
     done = target.run([path, str(seed), str(calls), str(threads), FILE], sudo=True, timeout=timeout)
     if done.status >= COULD_NOT_RUN:
         raise TargetError(target.name, f"fuzz, seed {seed}: status {done.status}: {done.stderr.strip()}")
+    target.output(["sh", "-c", f": < {DEVICE}"], sudo=True)
     return parse(done.status, done.stdout, done.stderr)
