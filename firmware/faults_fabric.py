@@ -33,6 +33,16 @@ class Source(Device):
         """Bytes lost by `drop` since power-on; the source's register LOST counts them, too."""
         return int(self.get("dropped-bytes"))
 
+    def flip(self, count: int) -> None:
+        """Make the next `count` words with bit 0 inverted: wrong samples, and nothing that says so; 0: no more."""
+        check("words to flip", count, 0, FOR_GOOD)
+        self.set("flip-words", count)
+
+    @property
+    def flipped_words(self) -> int:
+        """Words made wrong by `flip` since power-on."""
+        return int(self.get("flipped-words"))
+
 
 @dataclass(frozen=True)
 class Injected:
@@ -44,6 +54,7 @@ class Injected:
     shortened_descriptors: int
     stalls: int
     stalled_ns: int
+    staled_descriptors: int
 
 
 class Msgdma(Device):
@@ -89,6 +100,14 @@ class Msgdma(Device):
         """Move nothing for `ns` nanoseconds of virtual time from now; 0: go on. The source's FIFO fills meanwhile."""
         check("stall in nanoseconds", ns, 0, FAULT_NS_MAX)
         self.set("stall-ns", ns)
+
+    def leave_stale(self, count: int) -> None:
+        """The first 32 bytes that each of the next `count` descriptors writes stay as they were before.
+
+        So looks a cache line that nobody has invalidated: a driver without its sync, which emulation does not show.
+        """
+        check("descriptors to leave stale", count, 0, FOR_GOOD)
+        self.set("stale-descriptors", count)
 
     def injected(self) -> Injected:
         """How much of it has happened; each number is exact."""

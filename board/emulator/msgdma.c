@@ -38,6 +38,26 @@ static bool msgdma_parked(const C5Msgdma *s, uint32_t control)
     return s->queued == 1 && (control & park) == park;
 }
 
+/*
+ * A line that a CPU's cache still holds hides what the DMA has written. There is no cache here: the line is read before
+ * the descriptor's data come, and put back when they have.
+ */
+static void msgdma_keep_line(C5Msgdma *s)
+{
+    s->stale = s->active.length >= CACHE_LINE_BYTES && msgdma_fault_stale(s) &&
+               dma_memory_read(&s->memory, s->active.write, s->stale_line, CACHE_LINE_BYTES,
+                               MEMTXATTRS_UNSPECIFIED) == MEMTX_OK;
+}
+
+static void msgdma_put_line_back(C5Msgdma *s)
+{
+    if (s->stale) {
+        dma_memory_write(&s->memory, s->active.write, s->stale_line, MIN(s->done, CACHE_LINE_BYTES),
+                         MEMTXATTRS_UNSPECIFIED);
+        s->stale = false;
+    }
+}
+
 static void msgdma_begin_next(C5Msgdma *s, int64_t now)
 {
     if (s->is_active || !s->queued || (s->control & (CONTROL_STOP | CONTROL_STOP_DESCRIPTORS)) ||
@@ -54,6 +74,7 @@ static void msgdma_begin_next(C5Msgdma *s, int64_t now)
     s->done = s->error = 0;
     s->end = msgdma_fault_end(s, s->active.length);
     s->began = MAX(now, s->stalled_until);
+    msgdma_keep_line(s);
 }
 
 /* Bytes of SDRAM from `address` on, at most `bytes`. */
@@ -166,6 +187,7 @@ static void msgdma_complete(C5Msgdma *s, int64_t now)
     uint32_t error = s->error | msgdma_fault_error(s);
     uint32_t status = error | (early ? RESPONSE_EARLY : 0);
 
+    msgdma_put_line_back(s);
     s->responses[slot] = (Response) { .bytes = s->source ? s->done : 0, .status = status };
     s->is_active = false;
     msgdma_interrupt(s, now, status);

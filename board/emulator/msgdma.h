@@ -44,6 +44,8 @@ enum { CSR_STATUS = 0x00, CSR_CONTROL = 0x04, CSR_FILL = 0x08, CSR_RESPONSE_FILL
 
 #define RESPONSE_EARLY            (1u << 8)
 
+#define CACHE_LINE_BYTES  32     /* Cortex-A9 */
+
 #define WORDS_EXTENDED  8
 #define WORDS_STANDARD  4
 
@@ -67,6 +69,7 @@ typedef struct {
     uint64_t fail_descriptors, fail_bits, failed_descriptors;
     uint64_t shorten_descriptors, shorten_bytes, shortened_descriptors;
     uint64_t stall_ns, stalls, stalled_ns;
+    uint64_t stale_descriptors, staled_descriptors;
 } Faults;
 
 struct C5Msgdma {
@@ -95,6 +98,8 @@ struct C5Msgdma {
     uint32_t done, error;       /* of the active descriptor: bytes moved, error bits seen */
     int64_t began;              /* virtual time at which the active one would have begun without pauses */
     int64_t stalled_until;
+    bool stale;                 /* the active descriptor's first cache line stays as it was */
+    uint8_t stale_line[CACHE_LINE_BYTES];
     Faults faults;
 };
 
@@ -112,10 +117,14 @@ void msgdma_resume(C5Msgdma *s, int64_t now);
 /* Nothing moves until `until`. */
 void msgdma_stall(C5Msgdma *s, int64_t now, uint64_t ns);
 
-/* Faults: bytes at which the descriptor that begins ends; error bits of the one that ends; is an interrupt let through? */
+/*
+ * Faults: bytes at which the descriptor that begins ends; error bits of the one that ends; is an interrupt let through?
+ * Does a CPU see an old cache line in place of the first one that is written?
+ */
 uint32_t msgdma_fault_end(C5Msgdma *s, uint32_t length);
 uint32_t msgdma_fault_error(C5Msgdma *s);
 bool msgdma_fault_interrupt(C5Msgdma *s, int64_t now);
+bool msgdma_fault_stale(C5Msgdma *s);
 void msgdma_add_faults(ObjectClass *klass);
 
 static inline unsigned msgdma_response_depth(const C5Msgdma *s)

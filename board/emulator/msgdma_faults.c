@@ -44,6 +44,8 @@ static const Fault faults[] = {
     { "stall-ns", offsetof(Faults, stall_ns), MAX_NS, 0, stall_written },
     { "stalls", offsetof(Faults, stalls), 0, 0, NULL },
     { "stalled-ns", offsetof(Faults, stalled_ns), 0, 0, NULL },
+    { "stale-descriptors", offsetof(Faults, stale_descriptors), UINT64_MAX, 0, NULL },
+    { "staled-descriptors", offsetof(Faults, staled_descriptors), 0, 0, NULL },
 };
 
 static uint64_t *fault_field(C5Msgdma *s, const Fault *fault)
@@ -141,4 +143,9 @@ bool msgdma_fault_interrupt(C5Msgdma *s, int64_t now)
         return false;
     }
     return true;
+}
+
+bool msgdma_fault_stale(C5Msgdma *s)
+{
+    return fault_take(&s->faults.stale_descriptors, &s->faults.staled_descriptors);
 }

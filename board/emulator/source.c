@@ -164,6 +164,18 @@ static void source_write_words(C5Source *s, uint32_t *to, uint64_t first, uint32
     s->state_index = first + words;
 }
 
+/* A fault: wrong samples, with nothing that says so. */
+static void source_flip(C5Source *s, uint32_t *words, uint32_t count)
+{
+    uint32_t flipped = MIN(count, s->flip_words);
+
+    for (uint32_t i = 0; i < flipped; i++) {
+        words[i] ^= const_le32(1);
+    }
+    s->flip_words -= flipped;
+    s->flipped_words += flipped;
+}
+
 /* The next words of the first run; it goes when it is empty. */
 static void source_take_run(C5Source *s, uint32_t *to, uint32_t bytes, Taken *taken)
 {
@@ -173,6 +185,7 @@ static void source_take_run(C5Source *s, uint32_t *to, uint32_t bytes, Taken *ta
     run->gap = false;
     if (to) {
         source_write_words(s, to + taken->bytes / 4, run->first, bytes / 4);
+        source_flip(s, to + taken->bytes / 4, bytes / 4);
     }
     run->first += bytes / 4;
     run->bytes -= bytes;

@@ -41,6 +41,8 @@ struct C5Source {
     uint64_t state_index;
     uint64_t drop_bytes;        /* fault: still to be lost */
     uint64_t dropped_bytes;     /* fault: lost so far, since power-on */
+    uint64_t flip_words;        /* fault: still to be made with bit 0 inverted */
+    uint64_t flipped_words;     /* fault: so made, since power-on */
     void (*before)(void *);
     void (*after)(void *);
     void *opaque;

@@ -1,5 +1,5 @@
 /*
- * The capture source, its registers, its fault and the device: see source.c.
+ * The capture source, its registers, its faults and the device: see source.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,7 +15,6 @@ enum { CONTROL = 0x00, STATUS = 0x04, PATTERN = 0x08, RATE = 0x0c, FIFO_BYTES = 
 #define CONTROL_MUTE       (1u << 2)
 #define STATUS_RUNNING     (1u << 0)
 #define STATUS_OVERFLOWED  (1u << 1)
-#define MAX_DROP_BYTES     (1ull << 40)
 
 static uint32_t source_get_control(const C5Source *s)
 {
@@ -135,32 +134,52 @@ static void source_write(void *opaque, hwaddr offset, uint64_t value, unsigned s
 
 C5_REGISTER_OPS(source_ops, source_read, source_write);
 
-static void source_get_bytes(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+typedef struct {
+    const char *name;
+    size_t offset;              /* in C5Source */
+    uint64_t most;              /* 0: read-only */
+    uint64_t multiple;
+} Fault;
+
+static const Fault faults[] = {
+    { "drop-bytes", offsetof(C5Source, drop_bytes), 1ull << 40, 4 },
+    { "dropped-bytes", offsetof(C5Source, dropped_bytes), 0, 1 },
+    { "flip-words", offsetof(C5Source, flip_words), UINT64_MAX, 1 },
+    { "flipped-words", offsetof(C5Source, flipped_words), 0, 1 },
+};
+
+static uint64_t *fault_field(C5Source *s, const Fault *fault)
+{
+    return (uint64_t *)((char *)s + fault->offset);
+}
+
+static void fault_get(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
 {
     C5Source *s = C5_SOURCE(obj);
     uint64_t value;
 
     source_before(s);
-    value = opaque ? s->dropped_bytes : s->drop_bytes;
+    value = *fault_field(s, opaque);
     source_after(s);
     visit_type_uint64(v, name, &value, errp);
 }
 
-static void source_set_drop(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void fault_set(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
 {
     C5Source *s = C5_SOURCE(obj);
+    const Fault *fault = opaque;
     uint64_t value;
 
     if (!visit_type_uint64(v, name, &value, errp)) {
         return;
     }
-    if (value % 4 || value > MAX_DROP_BYTES) {
-        error_setg(errp, TYPE_C5_SOURCE ".%s is %" PRIu64 " (valid: a multiple of 4, at most %llu)", name, value,
-                   MAX_DROP_BYTES);
+    if (value % fault->multiple || value > fault->most) {
+        error_setg(errp, TYPE_C5_SOURCE ".%s is %" PRIu64 " (valid: a multiple of %" PRIu64 ", at most %" PRIu64 ")",
+                   name, value, fault->multiple, fault->most);
         return;
     }
     source_before(s);
-    s->drop_bytes = value;
+    *fault_field(s, fault) = value;
     source_after(s);
 }
 
@@ -199,8 +218,10 @@ static void source_class_init(ObjectClass *klass, void *data)
 
     dc->realize = source_realize;
     device_class_set_props(dc, source_properties);
-    object_class_property_add(klass, "drop-bytes", "uint64", source_get_bytes, source_set_drop, NULL, NULL);
-    object_class_property_add(klass, "dropped-bytes", "uint64", source_get_bytes, NULL, NULL, klass);
+    for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+        object_class_property_add(klass, faults[i].name, "uint64", fault_get, faults[i].most ? fault_set : NULL, NULL,
+                                  (void *)&faults[i]);
+    }
     RESETTABLE_CLASS(klass)->phases.hold = source_reset;
 }
 

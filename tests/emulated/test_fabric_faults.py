@@ -55,6 +55,8 @@ def one(machine: qtest.Machine, dma: Dma, control: int = fabric.IRQ_DONE) -> tup
         ("source", "drop-bytes", 2),
         ("source", "drop-bytes", (1 << 40) + 4),
         ("source", "dropped-bytes", 0),
+        ("source", "flipped-words", 0),
+        ("msgdma", "staled-descriptors", 0),
         ("msgdma", "shorten-bytes", 6),
         ("msgdma", "shorten-bytes", 0),
         ("msgdma", "fail-bits", 256),
@@ -72,8 +74,8 @@ def test_machine_itself_refuses_what_makes_no_sense(
 
 def test_without_faults_nothing_is_counted(machine: qtest.Machine, dma: Dma, source: Generator, faults: Faults) -> None:
     assert one(machine, dma) == (BLOCK, 0, True)
-    assert faults.msgdma.injected() == faults.copier.injected() == Injected(0, 0, 0, 0, 0, 0)
-    assert faults.source.dropped_bytes == 0
+    assert faults.msgdma.injected() == faults.copier.injected() == Injected(0, 0, 0, 0, 0, 0, 0)
+    assert faults.source.dropped_bytes == faults.source.flipped_words == 0
 
 
 def test_lost_interrupts(machine: qtest.Machine, dma: Dma, source: Generator, faults: Faults) -> None:
@@ -152,6 +154,32 @@ def test_shortened_descriptors_lose_nothing(
         checker.check(machine.read(MEMORY + n * BLOCK, length), False, n == 0)
     assert checker.corrupt == 0
     assert faults.msgdma.injected().shortened_descriptors == 2
+
+
+def test_stale_line_hides_what_was_written_and_nothing_says_so(
+    machine: qtest.Machine, dma: Dma, source: Generator, faults: Faults
+) -> None:
+    machine.write(MEMORY, b"\xa5" * 3 * BLOCK)
+    faults.msgdma.leave_stale(1)
+    for n in range(3):
+        dma.queue(MEMORY + n * BLOCK, BLOCK if n else 64)
+    machine.clock_step(SECOND)
+    assert [dma.response() for _ in range(3)] == [(64, 0), (BLOCK, 0), (BLOCK, 0)]
+    assert machine.read(MEMORY, 32) == b"\xa5" * 32
+    assert machine.read(MEMORY + 32, 32) == b"".join(n.to_bytes(4, "little") for n in range(8, 16))
+    assert machine.read(MEMORY + BLOCK, 4) == (16).to_bytes(4, "little")
+    assert faults.msgdma.injected().staled_descriptors == 1
+
+
+def test_flipped_words_are_wrong_and_nothing_says_so(
+    machine: qtest.Machine, dma: Dma, source: Generator, faults: Faults
+) -> None:
+    faults.source.flip(3)
+    assert one(machine, dma) == (BLOCK, 0, True)
+    assert [int.from_bytes(machine.read(MEMORY + 4 * n, 4), "little") for n in range(5)] == [1, 0, 3, 3, 4]
+    assert (faults.source.flipped_words, source.lost, source.overflowed) == (3, 0, False)
+    assert one(machine, dma) == (BLOCK, 0, True)
+    assert machine.read(MEMORY, 4) == (BLOCK // 4).to_bytes(4, "little")
 
 
 def test_stall_overflows_the_source_and_the_gap_is_exact(machine: qtest.Machine, dma: Dma, faults: Faults) -> None:

@@ -61,6 +61,8 @@ def test_how_is_set_before_how_often(faults: Faults, board: Board) -> None:
     faults.msgdma.delay_interrupts(3, 1000)
     faults.msgdma.fail(2, 0x40)
     faults.copier.shorten(1, 4096)
+    faults.msgdma.leave_stale(4)
+    faults.source.flip(5)
     assert board.asked == [
         ("/machine/fabric/msgdma.delay-ns", 1000),
         ("/machine/fabric/msgdma.delay-interrupts", 3),
@@ -68,11 +70,13 @@ def test_how_is_set_before_how_often(faults: Faults, board: Board) -> None:
         ("/machine/fabric/msgdma.fail-descriptors", 2),
         ("/machine/fabric/copier.shorten-bytes", 4096),
         ("/machine/fabric/copier.shorten-descriptors", 1),
+        ("/machine/fabric/msgdma.stale-descriptors", 4),
+        ("/machine/fabric/source.flip-words", 5),
     ]
 
 
 def test_what_was_injected_comes_by_name(faults: Faults, board: Board) -> None:
-    assert faults.msgdma.injected() == Injected(1, 2, 3, 4, 5, 6)
+    assert faults.msgdma.injected() == Injected(1, 2, 3, 4, 5, 6, 7)
     assert [name.rpartition(".")[2] for name, _ in board.asked] == [
         "lost-interrupts",
         "delayed-interrupts",
@@ -80,4 +84,5 @@ def test_what_was_injected_comes_by_name(faults: Faults, board: Board) -> None:
         "shortened-descriptors",
         "stalls",
         "stalled-ns",
+        "staled-descriptors",
     ]
