@@ -205,6 +205,8 @@ def rollback(
     | {
         "only": "a pytest -k expression",
         "quick": "no upgrades, no reboot by the watchdog: minutes less",
+        "gib": "GiB of the long capture",
+        "lg_env": "a labgrid environment: the lab's power and console of the board, for a cold start",
         "power_cuts": "instead of the suite, cut the emulated board's power in so many upgrades",
         "seed": "of the power cuts: the same seed gives the same cuts",
     },
@@ -217,6 +219,8 @@ def accept(
     host: str | None = None,
     only: str = "",
     quick: bool = False,
+    gib: int = 1,
+    lg_env: str = "",
     power_cuts: int = 0,
     seed: int = 1,
 ) -> None:
@@ -226,7 +230,7 @@ def accept(
     if power_cuts:
         campaign_run.run(CHOICE.update(board, engine, host), power_cuts, seed)
         return
-    acceptance.run(CHOICE.update(board, engine, host), only, quick=quick)
+    acceptance.run(CHOICE.update(board, engine, host), only, quick=quick, gib=gib, lab=lg_env)
 
 
 @task(help={"board": WHERE["board"], "compare": "with the last good run; exit status 1 when something is worse"})

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import jinja2
 
-from firmware import paths
+from firmware import paths, self_test
 from firmware.history import Change, History, compare
+from firmware.self_test import SelfTest
 from firmware.verdict import Case, Step, Verdict, load
 
 MARKS = {"passed": "✓", "failed": "✗", "blocked": "∅", "skipped": "-"}
@@ -32,15 +33,20 @@ def write(verdict: Verdict, stem: Path, history: History | None = None) -> list[
     changes = compare(verdict, history.before(verdict))
     stem.parent.mkdir(parents=True, exist_ok=True)
     stem.with_suffix(".json").write_text(verdict.text(), encoding="utf-8")
-    stem.with_suffix(".html").write_text(page(verdict, changes), encoding="utf-8")
+    stem.with_suffix(".html").write_text(page(verdict, changes, self_test.load(stem.parent)), encoding="utf-8")
     history.append(verdict)
     return changes
 
 
-def page(verdict: Verdict, changes: Sequence[Change] = ()) -> str:
-    """The report as one HTML file."""
+def page(verdict: Verdict, changes: Sequence[Change] = (), self_test: SelfTest | None = None) -> str:
+    """The report as one HTML file; `self_test` is the last one of the suite at this place."""
     return _environment.get_template("acceptance.html.j2").render(
-        verdict=verdict, changes=changes, promises=by_promise(verdict.cases), marks=MARKS, flat=flat
+        verdict=verdict,
+        changes=changes,
+        promises=by_promise(verdict.cases),
+        marks=MARKS,
+        flat=flat,
+        self_test=self_test,
     )
 
 

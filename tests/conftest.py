@@ -19,6 +19,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     board.addoption("--board", help="its name; default: the default board")
     board.addoption("--engine", help="the engine that made its image; default: debian")
     board.addoption("--host", help="[user@]name[:port] of a real board")
+    board.addoption("--mib", type=int, default=1024, help="size of the long capture; default: 1024")
+    board.addoption(
+        "--place", metavar="FILE", help="use the board that another test has put on (tests/acceptance/place.py)"
+    )
     board.addoption("--report", metavar="STEM", help="write the verdict to STEM.json and its page to STEM.html")
     board.addoption(
         "--attached",

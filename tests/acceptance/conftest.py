@@ -15,7 +15,7 @@ import pytest
 from firmware import engine, reach
 from firmware.choice import Choice
 from firmware.manifest import Manifest, load_built
-from tests.acceptance import causes
+from tests.acceptance import causes, place
 from tests.acceptance.recorder import Recorder
 from tests.acceptance.run import Run
 from tests.acceptance.under_test import UnderTest
@@ -43,12 +43,22 @@ def board_under_test(
     """The board, connected, for the whole run."""
     folder: Path = tmp_path_factory.mktemp("board")
     if request.config.getoption("--attached"):
-        found = reach.reach(choice)
+        where = request.config.getoption("--place")
+        found = place.load(Path(where)).reach() if where else reach.reach(choice)
+        recorded = request.config.getoption("--console")
+        console = Path(recorded) if recorded else found.console
         with found.target:
-            yield _begun(request, UnderTest(found.target, found.stream, manifest, folder, found.console))
+            emulated = found.console is not None
+            yield _begun(request, UnderTest(found.target, found.stream, manifest, folder, console, emulated))
         return
     with reach.fresh_emulator(choice, folder) as found:
-        yield _begun(request, UnderTest(found.target, found.stream, manifest, folder, found.console))
+        yield _begun(request, UnderTest(found.target, found.stream, manifest, folder, found.console, True))
+
+
+@pytest.fixture
+def long_mib(request: pytest.FixtureRequest) -> int:
+    """MiB of the long capture."""
+    return int(request.config.getoption("--mib"))
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class Run:
             kernel=manifest.kernel,
             u_boot=manifest.u_boot,
             host=board.target.alias or board.target.name,
-            emulated=board.console is not None,
+            emulated=board.emulated,
         )
 
     def begin(self, board: UnderTest) -> None:

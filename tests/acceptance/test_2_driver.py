@@ -43,8 +43,14 @@ def test_module_of_another_kernel_cannot_be_in_the_slot(unit: UnderTest) -> None
     assert unit.output("modinfo", "-F", "vermagic", module, sudo=True).split()[0] == unit.manifest.kernel
 
 
+@pytest.mark.promise("service")
+def test_service_answers(unit: UnderTest) -> None:
+    assert unit.output("systemctl", "show", "-P", "SubState", "captured").strip() == "running"
+    assert unit.status()["version"]
+
+
 @pytest.mark.promise("driver")
-@pytest.mark.needs("test_driver_is_bound_through_the_overlay")
+@pytest.mark.needs("test_driver_is_bound_through_the_overlay", "test_service_answers")
 def test_ring_is_as_large_as_promised(unit: UnderTest) -> None:
     device = unit.status()["device"]
     promised = unit.manifest.promises
@@ -52,7 +58,7 @@ def test_ring_is_as_large_as_promised(unit: UnderTest) -> None:
 
 
 @pytest.mark.promise("driver")
-@pytest.mark.needs("test_driver_is_bound_through_the_overlay")
+@pytest.mark.needs("test_driver_is_bound_through_the_overlay", "test_service_answers")
 def test_device_has_one_owner(unit: UnderTest) -> None:
     """The service holds it."""
     said = unit.target.run(["dd", "if=/dev/capture0", "of=/dev/null", "count=1"], sudo=True)

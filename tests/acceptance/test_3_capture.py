@@ -16,6 +16,7 @@ from tests.acceptance.under_test import UnderTest
 pytestmark = pytest.mark.acceptance
 
 MIB = 1 << 20
+CAPTURES = pytest.mark.needs("test_driver_is_bound_through_the_overlay", "test_service_answers")
 
 
 def counter_sha256(total: int) -> str:
@@ -24,22 +25,23 @@ def counter_sha256(total: int) -> str:
 
 
 @pytest.mark.promise("zero copy")
-@pytest.mark.needs("test_driver_is_bound_through_the_overlay")
-def test_one_gibibyte_of_counter_arrives_without_a_gap_and_without_a_copy(unit: UnderTest) -> None:
+@CAPTURES
+def test_long_capture_arrives_without_a_gap_and_without_a_copy(unit: UnderTest, long_mib: int) -> None:
+    """1 GiB, or what --mib says."""
     before = unit.status()
-    seen = unit.capture(pattern="counter", rate=0, total=1024 * MIB)
+    seen = unit.capture(pattern="counter", rate=0, total=long_mib * MIB)
     after = unit.status()
-    assert seen.bytes == 1024 * MIB
+    assert seen.bytes == long_mib * MIB
     assert seen.whole, str(seen)
     assert after["completions"] > before["completions"]
     assert after["copied"] == before["copied"]
     assert after["plain_bytes"] == before["plain_bytes"]
-    if unit.console is None:  # an emulated board's speed is its host's
+    if not unit.emulated:  # an emulated board's speed is its host's
         unit.recorder.measure("stream", seen.bytes / MIB / seen.seconds, "MiB/s", better="higher")
 
 
 @pytest.mark.promise("integrity")
-@pytest.mark.needs("test_driver_is_bound_through_the_overlay")
+@CAPTURES
 def test_prbs31_arrives_without_a_gap(unit: UnderTest) -> None:
     seen = unit.capture(pattern="prbs31", rate=0, total=64 * MIB)
     assert seen.bytes == 64 * MIB
@@ -47,7 +49,7 @@ def test_prbs31_arrives_without_a_gap(unit: UnderTest) -> None:
 
 
 @pytest.mark.promise("gaps")
-@pytest.mark.needs("test_driver_is_bound_through_the_overlay")
+@CAPTURES
 def test_steady_rate_loses_nothing(unit: UnderTest) -> None:
     seen = unit.capture(pattern="counter", rate=2_000_000, total=16 * MIB)
     assert seen.bytes == 16 * MIB
@@ -55,7 +57,7 @@ def test_steady_rate_loses_nothing(unit: UnderTest) -> None:
 
 
 @pytest.mark.promise("gaps")
-@pytest.mark.needs("test_driver_is_bound_through_the_overlay")
+@CAPTURES
 def test_overload_is_counted_and_damages_nothing(unit: UnderTest) -> None:
     """What the board counts may be more than what is seen missing: its last loss may lie behind the last block."""
     seen = unit.capture(pattern="counter", rate=2_000_000_000, total=256 * MIB)
@@ -65,7 +67,7 @@ def test_overload_is_counted_and_damages_nothing(unit: UnderTest) -> None:
 
 
 @pytest.mark.promise("service")
-@pytest.mark.needs("test_driver_is_bound_through_the_overlay")
+@CAPTURES
 def test_service_survives_a_dropped_client(unit: UnderTest) -> None:
     identity = unit.output("systemctl", "show", "-P", "MainPID", "captured")
     admission.admit(unit.target)
@@ -82,7 +84,8 @@ def test_service_survives_a_dropped_client(unit: UnderTest) -> None:
 
 
 @pytest.mark.promise("recording")
-@pytest.mark.needs("test_driver_is_bound_through_the_overlay", "test_data_partition_keeps_what_is_written")
+@CAPTURES
+@pytest.mark.needs("test_data_partition_keeps_what_is_written")
 def test_recording_beside_a_reader_is_whole_and_the_same(unit: UnderTest) -> None:
     """Both sinks get the same blocks; the file's hash is that of the samples, which the reader has checked."""
     name, total = "acceptance", 32 * MIB

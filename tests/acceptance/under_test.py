@@ -25,13 +25,17 @@ POLL = "for i in $(seq 1200); do {condition} && exit 0; sleep 0.1; done; capture
 
 @dataclass
 class UnderTest:
-    """`target` by SSH, `stream` (host, port) of the service, the `manifest` of the image that the board should run."""
+    """`target` by SSH, `stream` (host, port) of the service, the `manifest` of the image that the board should run.
+
+    `console` is the log of its UART, where one is recorded.
+    """
 
     target: Target
     stream: tuple[str, int]
     manifest: Manifest
     folder: Path
     console: Path | None
+    emulated: bool
     recorder: Recorder = field(default_factory=Recorder)
 
     def output(self, *command: str, sudo: bool = False, timeout: float = 60) -> str:

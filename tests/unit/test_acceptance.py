@@ -40,6 +40,16 @@ def test_quick_leaves_the_long_cases_out() -> None:
     assert command[command.index("-m", 3) + 1] == "not full"
 
 
+def test_long_capture_of_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match=r"--gib: 0 \(valid: 1 or more\)"):
+        acceptance.run(Choice(), gib=0)
+
+
+def test_long_capture_can_be_longer() -> None:
+    assert "--mib=3072" in acceptance.plan("sockit", "debian", None, gib=3)
+    assert not [word for word in acceptance.plan("sockit", "debian", None) if word.startswith("--mib")]
+
+
 def test_emulated_board_needs_no_host() -> None:
     assert not [word for word in acceptance.plan("sockit", "debian", None) if word.startswith("--host")]
 
