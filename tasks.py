@@ -324,10 +324,10 @@ def check(context: Context, only: str = "", slow: bool = False) -> None:
     context.run(f"{sys.executable} -m pytest{selection}", pty=sys.stdout.isatty())
 
 
-@task(help={"board": WHERE["board"], "only": "name of one figure"})
+@task(help={"board": WHERE["board"], "only": "name of one figure"} | HOST)
 @guarded
-def bench(_context: Context, board: str | None = None, only: str | None = None) -> None:
-    """Measure what a person waits for; figures go to build/reports/bench.json."""
+def bench(_context: Context, board: str | None = None, only: str | None = None, host: str | None = None) -> None:
+    """Measure costs and what a person waits for; figures go to build/reports/bench.json, .md and .svg."""
     from firmware import bench
 
-    bench.run(CHOICE.update(board), only)
+    bench.run(CHOICE.update(board, host=host), only)

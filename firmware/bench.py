@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware import bench_cost, bench_service, bench_upgrade, bench_yocto, hot, paths, recipe
+from firmware import bench_cost, bench_metal, bench_service, bench_upgrade, bench_yocto, hot, paths, recipe
 from firmware.bench_cost import Figure, Group
 from firmware.choice import Choice
 from firmware.errors import ToolError, UserError
@@ -98,15 +98,17 @@ def fast_checks_s(_choice: Choice) -> float:
     return _timed([sys.executable, "-m", "pytest", "-q", "-m", "unit or golden"])
 
 
-def _seconds(function: Callable[[Choice], float]) -> Group:
+def _seconds(function: Callable[[Choice], float], metal: bool = False) -> Group:
     """A group of one figure, in seconds, explained by the function's docstring."""
     name, how = function.__name__, (function.__doc__ or "").strip()
-    return Group({name: Figure("s", how)}, lambda choice: {name: function(choice)})
+    return Group({name: Figure("s", how)}, lambda choice: {name: function(choice)}, metal=metal)
 
 
-WAITING = (noop_build_s, fast_checks_s, boot_to_ssh_s, hot_service_s, hot_driver_s, cold_build_s)
 GROUPS = (
-    *map(_seconds, WAITING),
+    *map(_seconds, (noop_build_s, fast_checks_s, boot_to_ssh_s)),
+    *(_seconds(function, metal=True) for function in (hot_service_s, hot_driver_s)),
+    _seconds(cold_build_s),
+    *bench_metal.GROUPS,
     *bench_cost.GROUPS,
     *bench_service.GROUPS,
     *bench_upgrade.GROUPS,
@@ -114,21 +116,31 @@ GROUPS = (
 )
 
 
-def chosen(only: str | None) -> list[Group]:
-    """The groups to measure. Raises UserError: no figure `only`."""
+def chosen(only: str | None, choice: Choice) -> list[Group]:
+    """The groups to measure. Raises UserError: no figure `only`, or none that a real board can give."""
+    groups = [group for group in GROUPS if group.metal or not choice.host]
     if only is None:
-        return [group for group in GROUPS if not group.long]
-    if found := [group for group in GROUPS if only in group.figures]:
+        return [group for group in groups if choice.host or not group.long]
+    if found := [group for group in groups if only in group.figures]:
         return found
-    names = ", ".join(name for group in GROUPS for name in group.figures)
+    names = ", ".join(name for group in groups for name in group.figures)
+    if any(only in group.figures for group in GROUPS):
+        raise UserError(f"--only: {only} is of the emulator or this computer alone (valid: {names})")
     raise UserError(f"--only: no figure {only!r} (valid: {names})")
 
 
 def run(choice: Choice, only: str | None = None) -> None:
-    """Measure all figures but the long ones, or the group of the one named `only`; print and record them."""
-    for group in chosen(only):
+    """Measure all figures but the long ones, or the group of the one named `only`; print and record them.
+
+    Then the table and the plot are made anew (`firmware/bench_report.py`).
+    """
+    from firmware import bench_report  # matplotlib is slow to import
+
+    for group in chosen(only, choice):
         for name, value in group.measure(choice).items():
             record(name, value, group.figures[name])
+    bench_report.write(REPORT)
+    print(f"table: {REPORT.with_suffix('.md')}")
 
 
 def record(name: str, value: float, figure: Figure) -> None:

@@ -36,11 +36,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Group:
-    """Figures that are measured together; `long`: only when one of them is named."""
+    """Figures that are measured together; `long`: only when one of them is named; `metal`: on a real board, too."""
 
     figures: dict[str, Figure]
     measure: Callable[[Choice], dict[str, float]]
     long: bool = False
+    metal: bool = False
 
 
 MIB_WAYS = {

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from firmware.model import Expected
 from firmware.receiver import Reception
 
 BINS = 64
@@ -68,6 +69,20 @@ def latency(reception: Reception) -> str:
     axes.hist(values or [0.0], bins=40, color="0.5", edgecolor="black", linewidth=0.4)
     middle, most = (values[len(values) // 2], values[-1]) if values else (0.0, 0.0)
     axes.set_title(f"from filled to received: median {middle:.0f} ms, most {most:.0f} ms", loc="left", fontsize=9)
+    return _svg(figure)
+
+
+def costs(instructions: Mapping[str, float], expected: Sequence[Expected]) -> str:
+    """Instructions a MiB of each way out of the ring (bars), and the MB/s that the model expects (spans)."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9.0, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+    names = sorted(instructions, key=lambda name: -instructions[name])
+    left.barh([name.removeprefix("insn_per_mib_") for name in names], [instructions[name] / 1e6 for name in names])
+    left.set(xlabel="million guest instructions a MiB")
+    for way in reversed(expected):
+        right.barh(way.way.title, way.fastest - way.slowest, left=way.slowest, color="0.6", edgecolor="black")
+    right.set(xlabel="MB/s expected of one core at 800 MHz (a model)", xlim=(0, None))
     return _svg(figure)
 
 

@@ -20,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     board.addoption("--engine", help="the engine that made its image; default: debian")
     board.addoption("--host", help="[user@]name[:port] of a real board")
     board.addoption("--mib", type=int, default=1024, help="size of the long capture; default: 1024")
+    board.addoption("--console", metavar="FILE", help="log of a real board's console, where somebody records it")
     board.addoption(
         "--place", metavar="FILE", help="use the board that another test has put on (tests/acceptance/place.py)"
     )

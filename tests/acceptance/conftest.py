@@ -14,6 +14,7 @@ import pytest
 
 from firmware import engine, reach
 from firmware.choice import Choice
+from firmware.history import History
 from firmware.manifest import Manifest, load_built
 from tests.acceptance import causes, place
 from tests.acceptance.recorder import Recorder
@@ -101,4 +102,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     stem = session.config.getoption("--report")
     run = session.config.stash[RUN]
     if stem and run.cases:
-        run.finish(Path(stem))
+        apart = session.config.getoption("--place")
+        run.finish(Path(stem), History(Path(stem).with_suffix(".sqlite")) if apart else None)

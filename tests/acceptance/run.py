@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from firmware import evidence, report
+from firmware.history import History
 from firmware.ssh import Unreachable
 from firmware.verdict import Case, Fault, Identity, Outcome, Verdict
 from tests.acceptance import causes
@@ -69,8 +70,8 @@ class Run:
         elif said.failed:
             self._failed(item, call, said)
 
-    def finish(self, stem: Path) -> None:
-        """Write verdict and page."""
+    def finish(self, stem: Path, history: History | None = None) -> None:
+        """Write verdict and page; the run goes to the `history`, by default to the user's."""
         if self._identity is None:
             return
         verdict = Verdict(
@@ -80,7 +81,7 @@ class Run:
             seconds=round(time.monotonic() - self._clock, 1),
             cases=list(self.cases.values()),
         )
-        report.write(verdict, stem)
+        report.write(verdict, stem, history)
 
     def _case(self, item: pytest.Item, outcome: Outcome, seconds: float, reason: str = "", cause: str = "") -> Case:
         mark = item.get_closest_marker("promise")

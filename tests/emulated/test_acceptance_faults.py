@@ -49,11 +49,11 @@ class Bench:
             self.target.output(["sh", "-ec", text], sudo=True, timeout=300)
 
     def suite(self) -> verdict.Verdict:
-        """Run the quick suite, in a process and with a history of its own."""
+        """Run the quick suite, in a process of its own."""
         command = acceptance.plan(self.manifest.board, self.manifest.engine, None, quick=True)
         command = [word for word in command if not word.startswith(("--junitxml", "--report"))]
         command += [f"--place={self.folder / 'place.json'}", f"--mib={LONG_MIB}", f"--report={self.folder / 'said'}"]
-        environment = {**os.environ, "XDG_DATA_HOME": str(self.folder), "PYTEST_ADDOPTS": ""}
+        environment = {**os.environ, "PYTEST_ADDOPTS": ""}
         (self.folder / "said.json").unlink(missing_ok=True)
         done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
         assert (self.folder / "said.json").is_file(), done.stdout[-3000:] + done.stderr[-3000:]

@@ -18,12 +18,12 @@ pytestmark = pytest.mark.unit
 
 def test_unknown_figure_is_refused_and_the_known_ones_are_named() -> None:
     with pytest.raises(UserError, match=r"no figure 'speed' \(valid: noop_build_s, .*insn_per_mib_zerocopy"):
-        bench.chosen("speed")
+        bench.chosen("speed", Choice())
 
 
 def test_long_figures_must_be_named() -> None:
-    assert all("fuzz_calls" not in group.figures for group in bench.chosen(None))
-    (group,) = bench.chosen("fuzz_reports")
+    assert all("fuzz_calls" not in group.figures for group in bench.chosen(None, Choice()))
+    (group,) = bench.chosen("fuzz_reports", Choice())
     assert set(group.figures) == {"fuzz_calls", "fuzz_reports"}
 
 
@@ -37,7 +37,24 @@ def test_report_keeps_what_was_measured_before(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(bench, "GROUPS", (group,))
     monkeypatch.setattr(bench, "REPORT", tmp_path / "reports" / "bench.json")
     bench.REPORT.parent.mkdir()
-    bench.REPORT.write_text('{"other": {"value": 1}}')
+    bench.REPORT.write_text('{"other": {"value": 1, "unit": "pieces", "how": "counted"}}')
     bench.run(Choice())
     recorded = json.loads(bench.REPORT.read_text())
-    assert recorded == {"other": {"value": 1}, "one": {"value": 2.0, "unit": "pieces", "how": "counted"}}
+    one, other = ({"value": value, "unit": "pieces", "how": "counted"} for value in (2.0, 1))
+    assert recorded == {"other": other, "one": one}
+    assert "| `one` | 2 | pieces | counted |" in bench.REPORT.with_suffix(".md").read_text()
+
+
+def test_real_board_is_asked_for_what_needs_no_emulator_only() -> None:
+    board = Choice().update(host="board-7")
+    assert all(group.metal for group in bench.chosen(None, board))
+    assert {"board_stream_mib_per_s"} in [set(group.figures) for group in bench.chosen(None, board)]
+    with pytest.raises(
+        UserError, match=r"noop_build_s .*emulator or this computer alone \(valid: .*board_stream_mib_per_s"
+    ):
+        bench.chosen("noop_build_s", board)
+
+
+def test_stream_of_the_emulated_board_is_no_figure() -> None:
+    with pytest.raises(UserError, match=r"board_stream_mib_per_s: .*its host's \(valid: --host"):
+        bench.run(Choice(), "board_stream_mib_per_s")
