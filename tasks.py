@@ -23,7 +23,7 @@ from firmware.errors import FirmwareError
 task = functools.partial(invoke_task, auto_shortflags=False)  # else -h would mean --host
 CHOICE = Choice()
 WHERE = {"board": "board's name, see ./inv boards", "engine": "debian or yocto"}
-HOST = {"host": "[user@]name[:port] of a real board; without it the emulated one"}
+HOST = {"host": "[jump,][user@]name[:port] of a real board; without it the emulated one"}
 
 
 def guarded(body: Callable[..., None]) -> Callable[..., None]:

@@ -48,7 +48,7 @@ def plan(
     command = [sys.executable, "-m", "pytest", str(paths.ROOT / "tests" / "acceptance"), "--attached"]
     command += [f"--board={board}", f"--engine={engine}"]
     if host:
-        command.append(f"--host={host.user}@{host.name}:{host.port}")
+        command.append(f"--host={host}")
     if only:
         command += ["-k", only]
     if quick:

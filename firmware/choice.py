@@ -4,8 +4,8 @@
     ./inv build --board=sockit deploy test       # sockit for all three
 
 Engines are `debian` (minutes, the default) and `yocto` (the release). A host is `name`, `name:port` or
-`user@name:port`; without one, the emulated board is meant. Raises UserError for an unknown engine, board or a malformed
-host.
+`user@name:port`, behind jump hosts `gate,name` (each like a host; "me@gate:2222,board-7"); without one, the emulated
+board is meant. Raises UserError for an unknown engine, board or a malformed host.
 """
 
 from __future__ import annotations
@@ -23,20 +23,26 @@ _HOST = re.compile(r"^(?:(?P<user>[a-z_][a-z0-9_-]*)@)?(?P<name>[A-Za-z0-9][A-Za
 
 @dataclass(frozen=True)
 class Host:
-    """A board's address: `name`, TCP `port` of its SSH server, `user` to log in as."""
+    """A board's address: `name`, TCP `port` of its SSH server, `user` to log in as, the host to go through, if any."""
 
     name: str
     port: int = 22
     user: str = "operator"
+    jump: Host | None = None
+
+    def __str__(self) -> str:
+        """As `parse_host` takes it."""
+        return f"{self.jump}," * bool(self.jump) + f"{self.user}@{self.name}:{self.port}"
 
 
 def parse_host(text: str) -> Host:
-    """Host from `[user@]name[:port]`."""
-    found = _HOST.match(text)
+    """Host from `[user@]name[:port]`, behind `[jump,...]`."""
+    through, comma, last = text.rpartition(",")
+    found = _HOST.match(last)
     port = int(found["port"] or 22) if found else 0
     if not found or not 0 < port < 65536:
-        raise UserError(f"--host: {text!r} is no host (valid: name, name:port, user@name:port)")
-    return Host(found["name"], port, found["user"] or "operator")
+        raise UserError(f"--host: {text!r} is no host (valid: name, name:port, user@name:port; jump,name)")
+    return Host(found["name"], port, found["user"] or "operator", parse_host(through) if comma else None)
 
 
 class Choice:

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware import card, emulator_session, manifest
+from firmware import card, emulator_session, forwarding, manifest
 from firmware.board import STREAM_PORT, Board
-from firmware.choice import Choice
+from firmware.choice import Choice, Host
 from firmware.emulator import Emulator
 from firmware.errors import TargetError, UserError
 from firmware.known_hosts import KnownHosts
@@ -39,11 +39,16 @@ class Reach:
 
 def reach(choice: Choice, accept_host_key: str | None = None) -> Reach:
     """The board that the options mean; an emulated one is on and answers. Raises UserError, TargetError."""
-    if choice.host:
-        host = choice.host
-        target = Target(host.name, host.port, host.user, accept_host_key=accept_host_key)
-        return Reach(target, (host.name, STREAM_PORT))
-    return emulated(choice)
+    if choice.host is None:
+        return emulated(choice)
+    host, jump = choice.host, _jump(choice.host.jump)
+    target = Target(host.name, host.port, host.user, accept_host_key=accept_host_key, jump=jump)
+    stream = (host.name, STREAM_PORT)
+    return Reach(target, forwarding.stand(jump, stream) if jump else stream)
+
+
+def _jump(host: Host | None) -> Target | None:
+    return Target(host.name, host.port, host.user, jump=_jump(host.jump)) if host else None
 
 
 @dataclass(frozen=True)

@@ -233,8 +233,11 @@ class Target:
         except TargetError as error:  # going down or coming up, it may break off anything
             return "", error.said
 
-    def shell_command(self) -> list[str]:
-        """Command line of OpenSSH for an interactive log-in that trusts the pinned key only; `connect` comes first."""
+    def shell_command(self, *more: str) -> list[str]:
+        """Command line of OpenSSH for an interactive log-in that trusts the pinned key only; `connect` comes first.
+
+        `more`: options of OpenSSH's.
+        """
         options = {
             "UserKnownHostsFile": str(self._known.path),
             "GlobalKnownHostsFile": "/dev/null",
@@ -244,7 +247,9 @@ class Target:
             "IdentitiesOnly": "yes",
         }
         words = [word for name, value in options.items() for word in ("-o", f'{name}="{value}"')]
-        return ["ssh", *words, "-p", str(self.port), "-l", self.user, "--", self.host]
+        if self._jump is not None:
+            words += ["-o", f"ProxyCommand={shlex.join(self._jump.shell_command('-W', '%h:%p'))}"]
+        return ["ssh", *words, *more, "-p", str(self.port), "-l", self.user, "--", self.host]
 
     def _dial(self, timeout: float) -> socket.socket | paramiko.Channel:
         if self._jump is not None:

@@ -13,6 +13,7 @@ import pytest
 import sigmf
 
 from firmware import dashboard, pattern, reach, receiver
+from firmware.forwarding import LOOPBACK, forward
 from tests.emulated.conftest import Linux
 from tests.emulated.service_board import RECORDINGS, control, fetch, wait, wait_for
 
@@ -98,7 +99,7 @@ def test_device_that_is_unbound_in_a_capture_is_waited_for(linux: Linux) -> None
 def test_status_page_comes_through_ssh_only(linux: Linux) -> None:
     listening = linux.target.output(["ss", "-Hltn", "sport = :7701"])
     assert listening.split()[3] == "127.0.0.1:7701"
-    with dashboard.forward(linux.target, dashboard.BOARD_PORT) as port:
+    with forward(linux.target, (LOOPBACK, dashboard.BOARD_PORT)) as port:
         for path, text in (("/", b"<title>Capture</title>"), ("/metrics", b"captured_device_open 1")):
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as reply:
                 assert text in reply.read()

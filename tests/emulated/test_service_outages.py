@@ -17,6 +17,7 @@ import pytest
 
 from firmware import dashboard, layout, receiver
 from firmware.errors import TargetError
+from firmware.forwarding import LOOPBACK, forward
 from firmware.receiver import Reception
 from tests.emulated.conftest import Linux
 from tests.emulated.service_board import RECORDINGS, capturing, control, journal, shell, wait, wait_for
@@ -120,7 +121,7 @@ def test_card_that_is_pulled_ends_the_recording_and_the_stream_goes_on(linux: Li
     wait_for(linux, '"open": true')
     boot = linux.target.boot_id()
     size = 64 * MIB
-    with dashboard.forward(linux.target, dashboard.BOARD_PORT) as port:
+    with forward(linux.target, (LOOPBACK, dashboard.BOARD_PORT)) as port:
         reader = Reader(linux, "pulled", size)
         linux.faults.card.pull()
         last = page_until(port, lambda status: not status["disk"]["recording"])["disk"]["last"]

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from firmware import admission, dashboard
+from firmware import admission
 from firmware.errors import TargetError, UserError
+from firmware.forwarding import LOOPBACK, forward
 from firmware.ssh import Result
 
 pytestmark = pytest.mark.unit
@@ -52,6 +53,6 @@ def test_port_that_is_taken_is_refused() -> None:
         port = taken.getsockname()[1]
         with (
             pytest.raises(UserError, match=rf"--port: {port}: .*valid: a free port"),
-            dashboard.forward(board, 1, port),
+            forward(board, (LOOPBACK, 1), port),
         ):
             pass

@@ -11,7 +11,9 @@ from firmware.errors import UserError
 pytestmark = pytest.mark.unit
 
 
-@pytest.mark.parametrize("text", ["", "a b", "host:", "host:0", "host:65536", "-x", "a@b@c", "host:22x", "@host"])
+@pytest.mark.parametrize(
+    "text", ["", "a b", "host:", "host:0", "host:65536", "-x", "a@b@c", "host:22x", "@host", ",host", "gate,", "a,,b"]
+)
 def test_malformed_host_is_refused_with_what_is_valid(text: str) -> None:
     with pytest.raises(UserError, match=r"valid: name, name:port"):
         parse_host(text)
@@ -32,6 +34,13 @@ def test_unknown_board_lists_the_known() -> None:
 def test_host_has_defaults() -> None:
     assert parse_host("board-7") == Host("board-7", 22, "operator")
     assert parse_host("me@10.0.0.7:2222") == Host("10.0.0.7", 2222, "me")
+
+
+def test_jump_hosts_come_first() -> None:
+    host = parse_host("me@gate:2222,inner,board-7:2022")
+    assert host == Host("board-7", 2022, "operator", Host("inner", jump=Host("gate", 2222, "me")))
+    assert parse_host(str(host)) == host
+    assert str(parse_host("board-7")) == "operator@board-7:22"
 
 
 def test_said_once_holds_for_the_chain() -> None:

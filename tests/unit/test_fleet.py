@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from firmware import deploy, fleet, fleet_rollout, identity, inspection, ssh, transfer, tunnel
+from firmware import deploy, fleet, fleet_rollout, identity, inspection, reach, ssh, transfer, tunnel
 from firmware.choice import Choice
 from firmware.deploy import Offer
 from firmware.errors import TargetError, UserError
@@ -261,7 +262,26 @@ def test_board_behind_a_jump_host(hosts: tuple[FakeBoard, FakeBoard]) -> None:
             }
         )
     )
-    reach = fleet_rollout.reacher()
-    with reach(member) as target:
+    with fleet_rollout.reacher()(member) as target:
         assert target.output(["hello", "there"]) == "hello there"
         assert target.alias == "host-1", "the board's own key was checked, not the jump host's"
+
+
+def test_one_board_behind_a_jump_host_and_its_stream(
+    hosts: tuple[FakeBoard, FakeBoard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, board = hosts
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        monkeypatch.setattr(reach, "STREAM_PORT", service.getsockname()[1])
+        found = reach.reach(Choice().update(host=f"127.0.0.1:{gate.port},127.0.0.1:{board.port}"))
+        with found.target as target, socket.create_connection(found.stream, timeout=30) as client:
+            assert target.output(["hello"]) == "hello"
+            carried, _ = service.accept()
+            with carried:
+                carried.sendall(b"samples")
+                assert client.recv(7) == b"samples"
+                command = target.shell_command()
+    (proxy,) = [word for word in command if word.startswith("ProxyCommand=")]
+    assert 'HostKeyAlias="host-0"\' ' in proxy
+    assert proxy.endswith(f"-W %h:%p -p {gate.port} -l operator -- 127.0.0.1")
+    assert command[-1] == "127.0.0.1"
