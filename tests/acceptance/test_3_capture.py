@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import socket
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,6 +18,12 @@ pytestmark = pytest.mark.acceptance
 
 MIB = 1 << 20
 CAPTURES = pytest.mark.needs("test_driver_is_bound_through_the_overlay", "test_service_answers")
+
+
+@pytest.fixture
+def scaled(long_mib: int) -> Callable[[int], int]:
+    """Bytes of a capture that has so many MiB beside a long one of 1 GiB; a shorter --mib makes all shorter."""
+    return lambda mib: max(4, mib * min(long_mib, 1024) // 1024) * MIB
 
 
 def counter_sha256(total: int) -> str:
@@ -42,43 +49,43 @@ def test_long_capture_arrives_without_a_gap_and_without_a_copy(unit: UnderTest, 
 
 @pytest.mark.promise("integrity")
 @CAPTURES
-def test_prbs31_arrives_without_a_gap(unit: UnderTest) -> None:
-    seen = unit.capture(pattern="prbs31", rate=0, total=64 * MIB)
-    assert seen.bytes == 64 * MIB
+def test_prbs31_arrives_without_a_gap(unit: UnderTest, scaled: Callable[[int], int]) -> None:
+    seen = unit.capture(pattern="prbs31", rate=0, total=scaled(64))
+    assert seen.bytes == scaled(64)
     assert seen.whole, str(seen)
 
 
 @pytest.mark.promise("gaps")
 @CAPTURES
-def test_steady_rate_loses_nothing(unit: UnderTest) -> None:
-    seen = unit.capture(pattern="counter", rate=2_000_000, total=16 * MIB)
-    assert seen.bytes == 16 * MIB
+def test_steady_rate_loses_nothing(unit: UnderTest, scaled: Callable[[int], int]) -> None:
+    seen = unit.capture(pattern="counter", rate=2_000_000, total=scaled(16))
+    assert seen.bytes == scaled(16)
     assert seen.whole, str(seen)
 
 
 @pytest.mark.promise("gaps")
 @CAPTURES
-def test_overload_is_counted_and_damages_nothing(unit: UnderTest) -> None:
+def test_overload_is_counted_and_damages_nothing(unit: UnderTest, scaled: Callable[[int], int]) -> None:
     """What the board counts may be more than what is seen missing: its last loss may lie behind the last block."""
-    seen = unit.capture(pattern="counter", rate=2_000_000_000, total=256 * MIB)
-    assert (seen.bytes, seen.corrupt, seen.sequence_breaks, seen.ended) == (256 * MIB, 0, 0, True)
+    seen = unit.capture(pattern="counter", rate=2_000_000_000, total=scaled(256))
+    assert (seen.bytes, seen.corrupt, seen.sequence_breaks, seen.ended) == (scaled(256), 0, 0, True)
     assert seen.gaps > 0
     assert seen.lost_bytes >= seen.missing_bytes > 0
 
 
 @pytest.mark.promise("service")
 @CAPTURES
-def test_service_survives_a_dropped_client(unit: UnderTest) -> None:
+def test_service_survives_a_dropped_client(unit: UnderTest, scaled: Callable[[int], int]) -> None:
     identity = unit.output("systemctl", "show", "-P", "MainPID", "captured")
     admission.admit(unit.target)
     with socket.create_connection(unit.stream, timeout=30) as client:
         unit.wait_for_clients(1)
-        unit.control("start", pattern="counter", rate=0, bytes=512 * MIB)
+        unit.control("start", pattern="counter", rate=0, bytes=scaled(512))
         assert len(client.makefile("rb").read(65536)) == 65536
     unit.wait_for_clients(0)
     unit.wait_until_idle()
-    seen = unit.capture(pattern="counter", rate=0, total=32 * MIB)
-    assert seen.bytes == 32 * MIB
+    seen = unit.capture(pattern="counter", rate=0, total=scaled(32))
+    assert seen.bytes == scaled(32)
     assert seen.whole, str(seen)
     assert unit.output("systemctl", "show", "-P", "MainPID", "captured") == identity
 
@@ -86,9 +93,9 @@ def test_service_survives_a_dropped_client(unit: UnderTest) -> None:
 @pytest.mark.promise("recording")
 @CAPTURES
 @pytest.mark.needs("test_data_partition_keeps_what_is_written")
-def test_recording_beside_a_reader_is_whole_and_the_same(unit: UnderTest) -> None:
+def test_recording_beside_a_reader_is_whole_and_the_same(unit: UnderTest, scaled: Callable[[int], int]) -> None:
     """Both sinks get the same blocks; the file's hash is that of the samples, which the reader has checked."""
-    name, total = "acceptance", 32 * MIB
+    name, total = "acceptance", scaled(32)
 
     def record() -> None:
         unit.wait_for_clients(1)
@@ -109,7 +116,7 @@ def test_recording_beside_a_reader_is_whole_and_the_same(unit: UnderTest) -> Non
 
 @pytest.mark.promise("gaps")
 @pytest.mark.needs("test_steady_rate_loses_nothing")
-def test_pressure_of_all_kinds_at_once_makes_no_gap(unit: UnderTest) -> None:
+def test_pressure_of_all_kinds_at_once_makes_no_gap(unit: UnderTest, scaled: Callable[[int], int]) -> None:
     """CPU, memory, disk and network are kept busy on the board while it captures at a steady rate."""
     load = (
         "trap 'kill $(jobs -p); rm -f /data/acceptance.tmp' EXIT; (while :; do :; done) & "
@@ -120,8 +127,8 @@ def test_pressure_of_all_kinds_at_once_makes_no_gap(unit: UnderTest) -> None:
     channel = unit.target.transport.open_session(timeout=60)
     with channel:
         channel.exec_command("sudo -n -- sh -c " + shlex.quote(load))
-        seen = unit.capture(pattern="counter", rate=1_000_000, total=16 * MIB)
-    assert seen.bytes == 16 * MIB
+        seen = unit.capture(pattern="counter", rate=1_000_000, total=scaled(16))
+    assert seen.bytes == scaled(16)
     assert seen.whole, str(seen)
 
 
