@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware import admission, bench_receive, cost, engine, reach, receiver
+from firmware import admission, armhf, bench_receive, cost, engine, reach, receiver
 from firmware.bench_cost import PER_MIB, Figure, Group
 from firmware.choice import Choice
 from firmware.emulator import Emulator
@@ -167,7 +167,6 @@ def instructions(choice: Choice) -> dict[str, float]:
 
 def fio_mib_per_second(target: Target, size: int) -> float:
     """fio's sequential writing of a file on the card, 1 MiB at a time, past the page cache, synced at the end."""
-    from tests.emulated import armhf  # Debian's programs on a board are the tests' tool
 
     job = ["--name=write", "--rw=write", "--bs=1M", "--direct=1", "--ioengine=psync", "--end_fsync=1"]
     where = ["--filename=/data/fio", f"--size={size}", "--output-format=json"]

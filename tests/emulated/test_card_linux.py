@@ -11,10 +11,9 @@ import time
 
 import pytest
 
-from firmware import layout, reach
+from firmware import armhf, layout, reach
 from firmware.known_hosts import KnownHosts
 from firmware.ssh import Target, Unreachable
-from tests.emulated import armhf
 from tests.emulated.conftest import Linux
 
 pytestmark = pytest.mark.emulated

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from firmware import armhf
 from firmware.emulator import free_ports
-from tests.emulated import armhf, linux_devices
+from tests.emulated import linux_devices
 from tests.emulated.boot_log import NOT_ALWAYS, SUSPICIOUS, boot_log
 from tests.emulated.conftest import Linux
 from tests.explained import allowed, unexplained

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware import reach
+from firmware import armhf, reach
 from firmware.emulator import Emulator
 from firmware.errors import TargetError, UserError
 from firmware.faults import Faults, Network
-from tests.emulated import armhf, boot_card, waiting
+from tests.emulated import boot_card, waiting
 from tests.emulated.conftest import Linux
 from tests.emulated.prompt import Prompt
 

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware import base, program, tool
+from firmware import armhf, base, program, tool
 from firmware import board as boards
 from firmware.emulator import Emulator
 from firmware.emulator_command import Direct
 from firmware.errors import TargetError
 from firmware.layout import MIB
 from firmware.stage import Stage
-from tests.emulated import armhf
 
 pytestmark = pytest.mark.emulated
 
