@@ -41,7 +41,7 @@ CONFIGURE_10 = (
     "--disable-install-blobs",  # Debian's source package has none
     "--python=/usr/bin/python3",  # sees Debian's meson, which 10.0 wants; the Python of .venv does not
 )
-WARNINGS = ("-Wall", "-Wextra", "-Wno-unused-parameter")  # QEMU's callbacks have parameters for all tastes
+WARNINGS = ("-Wall", "-Wextra")
 DIALECT = ("-std=gnu11", "-O2", "-g", "-fPIC", "-fno-strict-aliasing", "-fno-common", "-fwrapv", "-pthread")
 LIBRARIES = ("glib-2.0", "pixman-1")
 
@@ -121,13 +121,11 @@ def compile_flags(series: tuple[int, int], tree: Path, build: Path) -> list[str]
     target = next(name for name in ("libqemu-arm-softmmu.fa.p", "libqemu-arm-softmmu.a.p") if (build / name).is_dir())
     host = {"x86_64": "i386"}.get(platform.machine(), platform.machine())
     include = [build, tree, build / "target/arm", tree / "target/arm", build / "qapi", build / "trace", build / target]
-    quoted = [build, tree, tree / "include", tree / "tcg" / host]
+    include += [tree / "linux-headers", build / "linux-headers", tree / "include", tree / "tcg" / host]
     return [
         *DIALECT,
         *WARNINGS,
-        *(f"-I{path}" for path in include),
-        *(word for path in (tree / "linux-headers", build / "linux-headers") for word in ("-isystem", str(path))),
-        *(word for path in quoted for word in ("-iquote", str(path))),
+        *(word for path in include for word in ("-isystem", str(path))),  # what QEMU's own headers do is not ours
         *("-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", "-D_LARGEFILE_SOURCE"),
         "-DCOMPILING_PER_TARGET" if series >= (10, 0) else "-DNEED_CPU_H",
         '-DCONFIG_TARGET="arm-softmmu-config-target.h"',

@@ -82,12 +82,12 @@ static C5_RESET_PHASE(adxl345_reset)
     s->addressed = false;
 }
 
-static void adxl345_get_axis(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void adxl345_get_axis(Object *obj, Visitor *v, const char *name, void *, Error **errp)
 {
     visit_type_int16(v, name, &C5_ADXL345(obj)->axes[name[0] - 'x'], errp);
 }
 
-static void adxl345_set_axis(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void adxl345_set_axis(Object *obj, Visitor *v, const char *name, void *, Error **errp)
 {
     visit_type_int16(v, name, &C5_ADXL345(obj)->axes[name[0] - 'x'], errp);
 }
@@ -107,7 +107,7 @@ C5_PROPERTIES adxl345_properties[] = {
     C5_PROPERTIES_END
 };
 
-static void adxl345_class_init(ObjectClass *klass, void *data)
+static void adxl345_class_init(ObjectClass *klass, void *)
 {
     I2CSlaveClass *ic = I2C_SLAVE_CLASS(klass);
 

@@ -195,7 +195,7 @@ static bool boot(C5Bootrom *s)
     return load_preloader(s);
 }
 
-static void bootrom_zero_is_ram(void *opaque, int number, int level)
+static void bootrom_zero_is_ram(void *opaque, int, int level)
 {
     C5Bootrom *s = opaque;
 
@@ -230,7 +230,7 @@ void cyclone5_bootrom_set_card(DeviceState *bootrom, BlockBackend *card)
     C5_BOOTROM(bootrom)->card = card;
 }
 
-static void bootrom_class_init(ObjectClass *klass, void *data)
+static void bootrom_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

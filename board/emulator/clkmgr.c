@@ -33,7 +33,7 @@ struct C5Clkmgr {
     uint32_t regs[0x100 / 4];
 };
 
-static uint64_t clkmgr_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t clkmgr_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Clkmgr *s = opaque;
 
@@ -93,7 +93,7 @@ static C5_RESET_PHASE(clkmgr_reset)
     s->regs[BYPASS / 4] = cyclone5_direct_kernel ? 0 : BYPASS_ALL;
 }
 
-static void clkmgr_realize(DeviceState *dev, Error **errp)
+static void clkmgr_realize(DeviceState *dev, Error **)
 {
     C5Clkmgr *s = C5_CLKMGR(dev);
 
@@ -101,7 +101,7 @@ static void clkmgr_realize(DeviceState *dev, Error **errp)
     sysbus_init_mmio(SYS_BUS_DEVICE(dev), &s->iomem);
 }
 
-static void clkmgr_class_init(ObjectClass *klass, void *data)
+static void clkmgr_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

@@ -84,7 +84,7 @@ static void core_reset(C5Emac *s)
     emac_ptp_reset(s);
 }
 
-static uint64_t emac_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t emac_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Emac *s = opaque;
     uint32_t word = REG(offset);
@@ -186,7 +186,7 @@ static C5_RESET_PHASE(emac_reset)
     emac_update_irq(s);
 }
 
-static void emac_realize(DeviceState *dev, Error **errp)
+static void emac_realize(DeviceState *dev, Error **)
 {
     C5Emac *s = C5_EMAC(dev);
 
@@ -208,7 +208,7 @@ C5_PROPERTIES emac_properties[] = {
     C5_PROPERTIES_END
 };
 
-static void emac_class_init(ObjectClass *klass, void *data)
+static void emac_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

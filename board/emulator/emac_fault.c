@@ -154,7 +154,7 @@ void emac_wire_link_changed(NetClientState *nc)
     ksz9031_set_link(&s->phy, !nc->link_down && !s->wire_state.unplugged);
 }
 
-static bool get_cable(Object *obj, Error **errp)
+static bool get_cable(Object *obj, Error **)
 {
     return !C5_EMAC(obj)->wire_state.unplugged;
 }
@@ -167,7 +167,7 @@ static void wire_lose_delayed(EmacWire *wire)
     }
 }
 
-static void set_cable(Object *obj, bool plugged, Error **errp)
+static void set_cable(Object *obj, bool plugged, Error **)
 {
     C5Emac *s = C5_EMAC(obj);
 
@@ -181,12 +181,12 @@ static void set_cable(Object *obj, bool plugged, Error **errp)
     }
 }
 
-static bool get_merge(Object *obj, Error **errp)
+static bool get_merge(Object *obj, Error **)
 {
     return !C5_EMAC(obj)->wire_state.keep_acks;
 }
 
-static void set_merge(Object *obj, bool merge, Error **errp)
+static void set_merge(Object *obj, bool merge, Error **)
 {
     C5_EMAC(obj)->wire_state.keep_acks = !merge;
 }

@@ -27,14 +27,14 @@ struct C5Execution {
 /* ---- pause ---- */
 
 /* A CPU that is due for a pause waits for the main loop, which alone can stop the machine. */
-static void wait_for_stop(CPUState *cpu, run_on_cpu_data data)
+static void wait_for_stop(CPUState *cpu, run_on_cpu_data)
 {
     while (!cpu->stop && !cpu->stopped) {
         c5_cond_wait(cpu->halt_cond);
     }
 }
 
-static void pause_now(void *opaque)
+static void pause_now(void *)
 {
     vm_stop(RUN_STATE_PAUSED);
 }
@@ -54,12 +54,12 @@ static void pause_due(void *opaque)
     qemu_bh_schedule(s->pause_now);
 }
 
-static void pause_at_get(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void pause_at_get(Object *obj, Visitor *v, const char *name, void *, Error **errp)
 {
     visit_type_uint64(v, name, &C5_EXECUTION(obj)->pause_at, errp);
 }
 
-static void pause_at_set(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void pause_at_set(Object *obj, Visitor *v, const char *name, void *, Error **errp)
 {
     C5Execution *s = C5_EXECUTION(obj);
     uint64_t at;
@@ -81,7 +81,7 @@ static void pause_at_set(Object *obj, Visitor *v, const char *name, void *opaque
 
 /* ---- what is counted ---- */
 
-static void instructions_get(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void instructions_get(Object *, Visitor *v, const char *name, void *, Error **errp)
 {
     uint64_t count;
 
@@ -93,7 +93,7 @@ static void instructions_get(Object *obj, Visitor *v, const char *name, void *op
     visit_type_uint64(v, name, &count, errp);
 }
 
-static void clock_get(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void clock_get(Object *, Visitor *v, const char *name, void *, Error **errp)
 {
     uint64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
 
@@ -110,7 +110,7 @@ void cyclone5_execution_begin(void)
     s->pause_now = qemu_bh_new(pause_now, s);
 }
 
-static void execution_class_init(ObjectClass *klass, void *data)
+static void execution_class_init(ObjectClass *klass, void *)
 {
     object_class_property_add(klass, "instructions", "uint64", instructions_get, NULL, NULL, NULL);
     object_class_property_add(klass, "clock-ns", "uint64", clock_get, NULL, NULL, NULL);

@@ -36,14 +36,14 @@ struct C5Fabric {
     bool user_mode, released, visible;
 };
 
-static uint64_t sysid_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t sysid_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Fabric *s = opaque;
 
     return c5_lanes_read(offset & 4 ? s->build_time : s->id, offset);
 }
 
-static void sysid_write(void *opaque, hwaddr offset, uint64_t value, unsigned size)
+static void sysid_write(void *, hwaddr, uint64_t, unsigned)
 {
 }
 
@@ -54,7 +54,7 @@ static void fabric_update(C5Fabric *s)
     memory_region_set_enabled(&s->window, s->user_mode && s->released && s->visible);
 }
 
-static void fabric_user_mode(void *opaque, int number, int level)
+static void fabric_user_mode(void *opaque, int, int level)
 {
     C5Fabric *s = opaque;
 
@@ -69,7 +69,7 @@ static void fabric_user_mode(void *opaque, int number, int level)
     fabric_update(s);
 }
 
-static void fabric_released(void *opaque, int number, int level)
+static void fabric_released(void *opaque, int, int level)
 {
     C5Fabric *s = opaque;
 
@@ -77,7 +77,7 @@ static void fabric_released(void *opaque, int number, int level)
     fabric_update(s);
 }
 
-static void fabric_visible(void *opaque, int number, int level)
+static void fabric_visible(void *opaque, int, int level)
 {
     C5Fabric *s = opaque;
 
@@ -194,7 +194,7 @@ C5_PROPERTIES fabric_properties[] = {
     C5_PROPERTIES_END
 };
 
-static void fabric_class_init(ObjectClass *klass, void *data)
+static void fabric_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

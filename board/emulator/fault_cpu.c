@@ -40,12 +40,12 @@ static void stop_cpus(void *opaque)
     }
 }
 
-static bool get_hang(Object *obj, Error **errp)
+static bool get_hang(Object *obj, Error **)
 {
     return C5_PROCESSOR(obj)->hang;
 }
 
-static void set_hang(Object *obj, bool hang, Error **errp)
+static void set_hang(Object *obj, bool hang, Error **)
 {
     C5Processor *s = C5_PROCESSOR(obj);
 
@@ -57,7 +57,7 @@ static void set_hang(Object *obj, bool hang, Error **errp)
     }
 }
 
-static bool get_halted(Object *obj, Error **errp)
+static bool get_halted(Object *, Error **)
 {
     return qatomic_read(&halted);
 }
@@ -93,7 +93,7 @@ void cyclone5_cpu_waits(unsigned index)
 }
 
 /* QEMU's `cont` lets all CPUs run: those that hang go on hanging. */
-static void run_state_changed(void *opaque, bool running, RunState state)
+static void run_state_changed(void *opaque, bool running, RunState)
 {
     if (running) {
         aio_bh_schedule_oneshot(qemu_get_aio_context(), stop_cpus, opaque);
@@ -107,7 +107,7 @@ static void processor_reset(void *opaque)
     qatomic_set(&halted, false);
 }
 
-static void machine_is_made(Notifier *notifier, void *data)
+static void machine_is_made(Notifier *, void *)
 {
     Object *processor;
 
@@ -121,7 +121,7 @@ static void machine_is_made(Notifier *notifier, void *data)
     qemu_add_vm_change_state_handler(run_state_changed, processor);
 }
 
-static void processor_class_init(ObjectClass *klass, void *data)
+static void processor_class_init(ObjectClass *klass, void *)
 {
     object_class_property_add_bool(klass, "hang", get_hang, set_hang);
     object_class_property_add_bool(klass, "halted", get_halted, NULL);

@@ -173,7 +173,7 @@ static void fpgamgr_clocks(C5Fpgamgr *s)
     }
 }
 
-static uint64_t fpgamgr_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t fpgamgr_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Fpgamgr *s = opaque;
     uint32_t word = offset < sizeof(s->regs) ? s->regs[offset / 4] : 0;
@@ -228,12 +228,12 @@ static void fpgamgr_write(void *opaque, hwaddr offset, uint64_t value, unsigned 
 
 C5_REGISTER_OPS(fpgamgr_ops, fpgamgr_read, fpgamgr_write);
 
-static uint64_t fpgamgr_data_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t fpgamgr_data_read(void *, hwaddr, unsigned)
 {
     return 0;
 }
 
-static void fpgamgr_data_write(void *opaque, hwaddr offset, uint64_t value, unsigned size)
+static void fpgamgr_data_write(void *opaque, hwaddr, uint64_t value, unsigned size)
 {
     C5Fpgamgr *s = opaque;
     bool done = fpgamgr_loaded(s), failed = s->failed;
@@ -267,7 +267,7 @@ static C5_RESET_PHASE(fpgamgr_reset_exit)
     fpgamgr_update(C5_FPGAMGR(obj));
 }
 
-static void fpgamgr_realize(DeviceState *dev, Error **errp)
+static void fpgamgr_realize(DeviceState *dev, Error **)
 {
     C5Fpgamgr *s = C5_FPGAMGR(dev);
 
@@ -287,7 +287,7 @@ C5_PROPERTIES fpgamgr_properties[] = {
     C5_PROPERTIES_END
 };
 
-static void fpgamgr_class_init(ObjectClass *klass, void *data)
+static void fpgamgr_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

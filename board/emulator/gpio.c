@@ -56,7 +56,7 @@ static void gpio_update(C5Gpio *s)
     qemu_set_irq(s->irq, !!(gpio_raw(s) & ~REG(INTMASK)));
 }
 
-static uint64_t gpio_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t gpio_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Gpio *s = opaque;
     uint32_t word = offset < sizeof(s->regs) ? REG(offset) : 0;
@@ -111,12 +111,12 @@ static C5_RESET_PHASE(gpio_reset)
     gpio_update(s);
 }
 
-static void gpio_get_inputs(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void gpio_get_inputs(Object *obj, Visitor *v, const char *name, void *, Error **errp)
 {
     visit_type_uint32(v, name, &C5_GPIO(obj)->inputs, errp);
 }
 
-static void gpio_set_inputs(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void gpio_set_inputs(Object *obj, Visitor *v, const char *name, void *, Error **errp)
 {
     C5Gpio *s = C5_GPIO(obj);
     uint32_t value;
@@ -134,7 +134,7 @@ static void gpio_set_inputs(Object *obj, Visitor *v, const char *name, void *opa
     }
 }
 
-static void gpio_get_outputs(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void gpio_get_outputs(Object *obj, Visitor *v, const char *name, void *, Error **errp)
 {
     C5Gpio *s = C5_GPIO(obj);
     uint32_t value = REG(SWPORTA_DR) & REG(SWPORTA_DDR) & PINS;
@@ -149,7 +149,7 @@ static void gpio_init(Object *obj)
     object_property_add(obj, "outputs", "uint32", gpio_get_outputs, NULL, NULL, NULL);
 }
 
-static void gpio_realize(DeviceState *dev, Error **errp)
+static void gpio_realize(DeviceState *dev, Error **)
 {
     C5Gpio *s = C5_GPIO(dev);
 
@@ -158,7 +158,7 @@ static void gpio_realize(DeviceState *dev, Error **errp)
     sysbus_init_irq(SYS_BUS_DEVICE(dev), &s->irq);
 }
 
-static void gpio_class_init(ObjectClass *klass, void *data)
+static void gpio_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

@@ -169,7 +169,7 @@ static uint32_t i2c_status(C5I2c *s)
            (s->started ? STATUS_ACTIVE : 0);
 }
 
-static uint64_t i2c_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t i2c_read(void *opaque, hwaddr offset, unsigned)
 {
     C5I2c *s = opaque;
     uint32_t word = offset < sizeof(s->regs) ? REG(offset) : 0;
@@ -255,7 +255,7 @@ static C5_RESET_PHASE(i2c_reset)
     i2c_update(s);
 }
 
-static void i2c_realize(DeviceState *dev, Error **errp)
+static void i2c_realize(DeviceState *dev, Error **)
 {
     C5I2c *s = C5_I2C(dev);
 
@@ -266,7 +266,7 @@ static void i2c_realize(DeviceState *dev, Error **errp)
     s->bus = i2c_init_bus(dev, "i2c");
 }
 
-static void i2c_class_init(ObjectClass *klass, void *data)
+static void i2c_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

@@ -56,7 +56,7 @@ static void l2_soon(void *opaque)
     l2_watch(s, !(s->words[CONTROL / 4] & cpu_to_le32(1)));
 }
 
-static uint64_t l2_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t l2_read(void *opaque, hwaddr offset, unsigned)
 {
     C5L2 *s = opaque;
 
@@ -101,7 +101,7 @@ static C5_RESET_PHASE(l2_reset)
     l2_watch(s, true);
 }
 
-static void l2_realize(DeviceState *dev, Error **errp)
+static void l2_realize(DeviceState *dev, Error **)
 {
     C5L2 *s = C5_L2(dev);
 
@@ -113,7 +113,7 @@ static void l2_realize(DeviceState *dev, Error **errp)
     sysbus_init_mmio(SYS_BUS_DEVICE(dev), &s->memory);
 }
 
-static void l2_class_init(ObjectClass *klass, void *data)
+static void l2_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

@@ -31,7 +31,7 @@ static void l3_update(C5L3 *s)
     qemu_set_irq(s->visible, !!(s->remap & REMAP_LWHPS2F));
 }
 
-static uint64_t l3_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t l3_read(void *opaque, hwaddr offset, unsigned)
 {
     C5L3 *s = opaque;
 
@@ -65,7 +65,7 @@ static C5_RESET_PHASE(l3_reset_exit)
     l3_update(C5_L3(obj));
 }
 
-static void l3_realize(DeviceState *dev, Error **errp)
+static void l3_realize(DeviceState *dev, Error **)
 {
     C5L3 *s = C5_L3(dev);
 
@@ -76,7 +76,7 @@ static void l3_realize(DeviceState *dev, Error **errp)
     qdev_init_gpio_out_named(dev, &s->zero_is_ram, C5_LINE_ZERO_IS_RAM, 1);
 }
 
-static void l3_class_init(ObjectClass *klass, void *data)
+static void l3_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

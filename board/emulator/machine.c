@@ -265,7 +265,7 @@ static void create_peripherals(Cyclone5 *c)
 }
 
 /* CPU 1 waits in reset until the reset manager lets it go: nothing for the loader to do. */
-static void no_secondary(ARMCPU *cpu, const struct arm_boot_info *info)
+static void no_secondary(ARMCPU *, const struct arm_boot_info *)
 {
 }
 
@@ -297,7 +297,7 @@ static void cyclone5_init(MachineState *machine)
     arm_load_kernel(c->cpus[0], machine, &c->boot);
 }
 
-static void cyclone5_class_init(ObjectClass *klass, void *data)
+static void cyclone5_class_init(ObjectClass *klass, void *)
 {
     MachineClass *mc = MACHINE_CLASS(klass);
 

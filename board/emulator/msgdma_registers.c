@@ -80,7 +80,7 @@ static uint32_t msgdma_csr(C5Msgdma *s, hwaddr offset)
     }
 }
 
-static uint64_t msgdma_csr_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t msgdma_csr_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Msgdma *s = opaque;
     uint32_t word;
@@ -129,7 +129,7 @@ static void msgdma_csr_write(void *opaque, hwaddr offset, uint64_t value, unsign
 
 C5_REGISTER_OPS(msgdma_csr_ops, msgdma_csr_read, msgdma_csr_write);
 
-static uint64_t msgdma_descriptor_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t msgdma_descriptor_read(void *, hwaddr, unsigned)
 {
     return 0;                   /* write-only */
 }
@@ -202,7 +202,7 @@ static uint64_t msgdma_response_read(void *opaque, hwaddr offset, unsigned size)
     return c5_lanes_read(word, offset);
 }
 
-static void msgdma_response_write(void *opaque, hwaddr offset, uint64_t value, unsigned size)
+static void msgdma_response_write(void *, hwaddr, uint64_t, unsigned)
 {
 }
 
@@ -266,7 +266,7 @@ C5_PROPERTIES msgdma_properties[] = {
     C5_PROPERTIES_END
 };
 
-static void msgdma_class_init(ObjectClass *klass, void *data)
+static void msgdma_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

@@ -64,7 +64,7 @@ static void rstmgr_watchdog(void *opaque, int number, int level)
     }
 }
 
-static uint64_t rstmgr_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t rstmgr_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Rstmgr *s = opaque;
 
@@ -152,7 +152,7 @@ static C5_RESET_PHASE(rstmgr_reset_exit)
     rstmgr_watchdogs(s, s->regs[PERMODRST / 4]);
 }
 
-static void rstmgr_realize(DeviceState *dev, Error **errp)
+static void rstmgr_realize(DeviceState *dev, Error **)
 {
     C5Rstmgr *s = C5_RSTMGR(dev);
 
@@ -164,7 +164,7 @@ static void rstmgr_realize(DeviceState *dev, Error **errp)
     the_rstmgr = s;
 }
 
-static void rstmgr_class_init(ObjectClass *klass, void *data)
+static void rstmgr_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

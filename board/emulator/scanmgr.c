@@ -22,7 +22,7 @@ struct C5Scanmgr {
     uint32_t enabled;
 };
 
-static uint64_t scanmgr_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t scanmgr_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Scanmgr *s = opaque;
     uint32_t word = 0;
@@ -54,7 +54,7 @@ static C5_RESET_PHASE(scanmgr_reset)
     C5_SCANMGR(obj)->enabled = 0;
 }
 
-static void scanmgr_realize(DeviceState *dev, Error **errp)
+static void scanmgr_realize(DeviceState *dev, Error **)
 {
     C5Scanmgr *s = C5_SCANMGR(dev);
 
@@ -67,7 +67,7 @@ C5_PROPERTIES scanmgr_properties[] = {
     C5_PROPERTIES_END
 };
 
-static void scanmgr_class_init(ObjectClass *klass, void *data)
+static void scanmgr_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

@@ -107,7 +107,7 @@ static void start_command(C5Sdmmc *s, uint32_t command)
 
 /* ---- registers ---- */
 
-static uint64_t sdmmc_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t sdmmc_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Sdmmc *s = opaque;
     uint32_t word;
@@ -226,7 +226,7 @@ static C5_RESET_PHASE(sdmmc_reset)
     sdmmc_update_irq(s);
 }
 
-static void sdmmc_realize(DeviceState *dev, Error **errp)
+static void sdmmc_realize(DeviceState *dev, Error **)
 {
     C5Sdmmc *s = C5_SDMMC(dev);
 
@@ -256,7 +256,7 @@ static void sdmmc_init(Object *obj)
     sdmmc_fault_init(C5_SDMMC(obj));
 }
 
-static void sdmmc_class_init(ObjectClass *klass, void *data)
+static void sdmmc_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

@@ -204,7 +204,7 @@ static void set_number(Object *obj, Visitor *v, const char *name, void *opaque, 
     *number_at(obj, opaque) = value;
 }
 
-static void set_flip(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void set_flip(Object *obj, Visitor *v, const char *name, void *, Error **errp)
 {
     C5Sdmmc *s = C5_SDMMC(obj);
     uint64_t bit;
@@ -226,22 +226,22 @@ static void set_flip(Object *obj, Visitor *v, const char *name, void *opaque, Er
     error_setg(errp, "%s: the card's file cannot be read or written", name);
 }
 
-static bool get_torn(Object *obj, Error **errp)
+static bool get_torn(Object *obj, Error **)
 {
     return C5_SDMMC(obj)->faults.cut_torn;
 }
 
-static void set_torn(Object *obj, bool value, Error **errp)
+static void set_torn(Object *obj, bool value, Error **)
 {
     C5_SDMMC(obj)->faults.cut_torn = value;
 }
 
-static bool get_pulled(Object *obj, Error **errp)
+static bool get_pulled(Object *obj, Error **)
 {
     return C5_SDMMC(obj)->faults.pulled;
 }
 
-static void set_pulled(Object *obj, bool value, Error **errp)
+static void set_pulled(Object *obj, bool value, Error **)
 {
     C5Sdmmc *s = C5_SDMMC(obj);
 
@@ -256,7 +256,7 @@ static void set_pulled(Object *obj, bool value, Error **errp)
     sdmmc_update_irq(s);
 }
 
-static void set_cut(Object *obj, bool value, Error **errp)
+static void set_cut(Object *, bool value, Error **)
 {
     if (value) {
         power_cut("now");

@@ -65,7 +65,7 @@ static uint32_t sdr_test_result(C5Sdr *s)
     return 0;
 }
 
-static uint64_t sdr_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t sdr_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Sdr *s = opaque;
     uint32_t word = (offset & ~3) == RW_RUN_GROUP ? sdr_test_result(s) : s->regs[offset / 4];
@@ -101,7 +101,7 @@ static C5_RESET_PHASE(sdr_reset)
     s->group = ALL_GROUPS;
 }
 
-static void sdr_realize(DeviceState *dev, Error **errp)
+static void sdr_realize(DeviceState *dev, Error **)
 {
     C5Sdr *s = C5_SDR(dev);
 
@@ -115,7 +115,7 @@ C5_PROPERTIES sdr_properties[] = {
     C5_PROPERTIES_END
 };
 
-static void sdr_class_init(ObjectClass *klass, void *data)
+static void sdr_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

@@ -68,7 +68,7 @@ static void source_after(C5Source *s)
     }
 }
 
-static uint64_t source_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t source_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Source *s = opaque;
     uint32_t word;
@@ -212,7 +212,7 @@ C5_PROPERTIES source_properties[] = {
     C5_PROPERTIES_END
 };
 
-static void source_class_init(ObjectClass *klass, void *data)
+static void source_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

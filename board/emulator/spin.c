@@ -23,12 +23,12 @@
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
-static void give_way(unsigned int vcpu, void *opaque)
+static void give_way(unsigned int vcpu, void *)
 {
     cyclone5_cpu_waits(vcpu);
 }
 
-static void loops(unsigned int vcpu, void *opaque)
+static void loops(unsigned int vcpu, void *)
 {
     cyclone5_cpu_loops(vcpu);
 }
@@ -56,7 +56,7 @@ static uint32_t instruction(const struct qemu_plugin_insn *insn)
     return word;
 }
 
-static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
+static void translated(qemu_plugin_id_t, struct qemu_plugin_tb *block)
 {
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(block); i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
@@ -71,7 +71,7 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
     }
 }
 
-QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
+QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *, int, char **)
 {
     qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
     return 0;

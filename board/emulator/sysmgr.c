@@ -61,7 +61,7 @@ C5WarmBoot cyclone5_sysmgr_warm_boot(void)
     };
 }
 
-static uint64_t sysmgr_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t sysmgr_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Sysmgr *s = opaque;
 
@@ -101,7 +101,7 @@ static C5_RESET_PHASE(sysmgr_reset)
     s->regs[BOOTINFO / 4] = s->bsel;
 }
 
-static void sysmgr_realize(DeviceState *dev, Error **errp)
+static void sysmgr_realize(DeviceState *dev, Error **)
 {
     C5Sysmgr *s = C5_SYSMGR(dev);
 
@@ -115,7 +115,7 @@ C5_PROPERTIES sysmgr_properties[] = {
     C5_PROPERTIES_END
 };
 
-static void sysmgr_class_init(ObjectClass *klass, void *data)
+static void sysmgr_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

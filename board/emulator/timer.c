@@ -120,7 +120,7 @@ static uint32_t timer_register(C5Timer *s, hwaddr offset)
     }
 }
 
-static uint64_t timer_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t timer_read(void *opaque, hwaddr offset, unsigned)
 {
     return c5_lanes_read(timer_register(opaque, offset & ~3), offset);
 }
@@ -189,7 +189,7 @@ C5_PROPERTIES timer_properties[] = {
     C5_PROPERTIES_END
 };
 
-static void timer_class_init(ObjectClass *klass, void *data)
+static void timer_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 

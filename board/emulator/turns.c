@@ -146,7 +146,7 @@ static void share_host(void)
 /* ---- the clock ---- */
 
 /* Not sleeping, QEMU's main loop takes the CPUs for busy, but for the moment at which this thread moves the clock. */
-static bool thread_is_idle(CPUState *cpu)
+static bool thread_is_idle(CPUState *)
 {
     return sleeps || moving_clock;
 }
@@ -165,12 +165,12 @@ static void move_clock(void)
 
 /* ---- the thread ---- */
 
-static void leave_cpu(Notifier *notifier, void *data)
+static void leave_cpu(Notifier *, void *)
 {
     rr_kick_vcpu_thread(NULL);
 }
 
-static void *execute_cpus(void *opaque)
+static void *execute_cpus(void *)
 {
     static Notifier rcu_wants = { .notify = leave_cpu };
     CPUState *cpu;

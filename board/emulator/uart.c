@@ -22,7 +22,7 @@ struct C5Uart {
     MemoryRegion iomem;
 };
 
-static uint64_t uart_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t uart_read(void *, hwaddr offset, unsigned)
 {
     uint32_t word = 0;
 
@@ -42,13 +42,13 @@ static uint64_t uart_read(void *opaque, hwaddr offset, unsigned size)
     return c5_lanes_read(word, offset);
 }
 
-static void uart_write(void *opaque, hwaddr offset, uint64_t value, unsigned size)
+static void uart_write(void *, hwaddr, uint64_t, unsigned)
 {
 }
 
 C5_REGISTER_OPS(uart_ops, uart_read, uart_write);
 
-static void uart_realize(DeviceState *dev, Error **errp)
+static void uart_realize(DeviceState *dev, Error **)
 {
     C5Uart *s = C5_UART(dev);
 
@@ -56,7 +56,7 @@ static void uart_realize(DeviceState *dev, Error **errp)
     sysbus_init_mmio(SYS_BUS_DEVICE(dev), &s->iomem);
 }
 
-static void uart_class_init(ObjectClass *klass, void *data)
+static void uart_class_init(ObjectClass *klass, void *)
 {
     DEVICE_CLASS(klass)->realize = uart_realize;
 }

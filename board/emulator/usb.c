@@ -18,14 +18,14 @@ struct C5Usb {
     AddressSpace inside;
 };
 
-static uint64_t usb_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t usb_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Usb *s = opaque;
 
     return address_space_ldl_le(&s->inside, offset, MEMTXATTRS_UNSPECIFIED, NULL);
 }
 
-static void usb_write(void *opaque, hwaddr offset, uint64_t value, unsigned size)
+static void usb_write(void *opaque, hwaddr offset, uint64_t value, unsigned)
 {
     C5Usb *s = opaque;
 
@@ -40,7 +40,7 @@ static const MemoryRegionOps usb_ops = {
     .impl = { .min_access_size = 4, .max_access_size = 4 },
 };
 
-static void usb_realize(DeviceState *dev, Error **errp)
+static void usb_realize(DeviceState *dev, Error **)
 {
     C5Usb *s = C5_USB(dev);
     SysBusDevice *controller = SYS_BUS_DEVICE(qdev_new("dwc2-usb"));
@@ -57,7 +57,7 @@ static void usb_realize(DeviceState *dev, Error **errp)
     sysbus_pass_irq(SYS_BUS_DEVICE(dev), controller);
 }
 
-static void usb_class_init(ObjectClass *klass, void *data)
+static void usb_class_init(ObjectClass *klass, void *)
 {
     DEVICE_CLASS(klass)->realize = usb_realize;
 }

@@ -79,7 +79,7 @@ static void wdt_acknowledge(C5Wdt *s)
     qemu_set_irq(s->irq, 0);
 }
 
-static uint64_t wdt_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t wdt_read(void *opaque, hwaddr offset, unsigned)
 {
     C5Wdt *s = opaque;
     uint32_t word = 0;
@@ -156,7 +156,7 @@ static C5_RESET_PHASE(wdt_reset)
     wdt_clear(C5_WDT(obj));
 }
 
-static void wdt_hold(void *opaque, int number, int held)
+static void wdt_hold(void *opaque, int, int held)
 {
     C5Wdt *s = opaque;
 
@@ -166,7 +166,7 @@ static void wdt_hold(void *opaque, int number, int held)
     }
 }
 
-static void get_deadline(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void get_deadline(Object *obj, Visitor *v, const char *name, void *, Error **errp)
 {
     C5Wdt *s = C5_WDT(obj);
     uint64_t deadline = s->control & CR_ENABLE ? s->deadline : 0;
@@ -174,7 +174,7 @@ static void get_deadline(Object *obj, Visitor *v, const char *name, void *opaque
     visit_type_uint64(v, name, &deadline, errp);
 }
 
-static void wdt_realize(DeviceState *dev, Error **errp)
+static void wdt_realize(DeviceState *dev, Error **)
 {
     C5Wdt *s = C5_WDT(dev);
 
@@ -193,7 +193,7 @@ C5_PROPERTIES wdt_properties[] = {
     C5_PROPERTIES_END
 };
 
-static void wdt_class_init(ObjectClass *klass, void *data)
+static void wdt_class_init(ObjectClass *klass, void *)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 
