@@ -40,9 +40,8 @@ def test_memory_keeps_what_is_written(machine: qtest.Machine) -> None:
 
 
 def test_time_moves_by_steps_only(machine: qtest.Machine) -> None:
-    assert machine.clock_step(0) == 0
-    assert machine.clock_step(12345) == 12345
-    assert machine.clock_step(1) == 12346
+    assert machine.clock_step(1) == 1  # of no nanosecond QEMU 10 makes an error
+    assert machine.clock_step(12345) == 12346
 
 
 def test_timer_raises_its_interrupt_when_its_time_has_come(machine: qtest.Machine) -> None:
