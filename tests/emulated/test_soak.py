@@ -18,6 +18,9 @@ from tests.emulated.conftest import Linux
 pytestmark = pytest.mark.emulated
 
 SEED = 20261124
+COUNTER, PRBS31 = 0, 1
+HONEST, HIDE_LOSS, INVENT_LOSS, FLIP_BIT = range(4)  # what soak.c may be told to falsify
+INVENTED, LOST = 4096, 400_000
 SHORT_MIB, LONG_MIB = 768, 64 << 10
 SHORT_SECONDS, LONG_SECONDS = 600.0, 4 * 3600.0
 
@@ -45,6 +48,14 @@ def check(board: Linux, mib: int, seconds: float) -> soak.Outcome:
     return found
 
 
+def sums_with(board: Linux, pattern: int, lie: int) -> dict[str, int]:
+    """The sums of a short capture that is another than it says."""
+    path = program.install(board.target, program.build(program.PROGRAMS / "soak.c", program.UAPI))
+    done = board.target.run([path, "64", "1", "40000000", "64", str(pattern), str(lie)], sudo=True)
+    assert done.status == 1, done.stderr
+    return soak.parse(done.stdout.splitlines()[-1])
+
+
 def test_wrong_arguments_are_told(board: Linux) -> None:
     path = program.install(board.target, program.build(program.PROGRAMS / "soak.c", program.UAPI))
     done = board.target.run([path, "0", "1", "2", "3"], sudo=True)
@@ -54,10 +65,24 @@ def test_wrong_arguments_are_told(board: Linux) -> None:
 
 def test_wrong_data_are_noticed(board: Linux) -> None:
     """The program looks for the counter; the samples of another pattern are wrong, nearly all of them."""
-    path = program.install(board.target, program.build(program.PROGRAMS / "soak.c", program.UAPI))
-    done = board.target.run([path, "4", "1", "10000000", "4", "1"], sudo=True)
-    assert done.status == 1
-    assert soak.parse(done.stdout.splitlines()[-1])["wrong"] > 3 * soak.MIB
+    assert sums_with(board, PRBS31, HONEST)["wrong"] > 63 * soak.MIB
+
+
+def test_one_wrong_bit_is_noticed(board: Linux) -> None:
+    found = sums_with(board, COUNTER, FLIP_BIT)
+    assert (found["wrong"], found["unaccounted"]) == (4, 0)  # a word
+
+
+def test_loss_that_is_not_reported_is_unaccounted_to_the_byte(board: Linux) -> None:
+    board.faults.source.drop(LOST)
+    found = sums_with(board, COUNTER, HIDE_LOSS)
+    assert (found["wrong"], found["unaccounted"]) == (0, LOST)
+
+
+def test_loss_that_did_not_happen_is_unaccounted(board: Linux) -> None:
+    found = sums_with(board, COUNTER, INVENT_LOSS)
+    assert found["wrong"] == 0
+    assert found["unaccounted"] >= INVENTED
 
 
 def test_what_cannot_run_is_no_result(board: Linux) -> None:

@@ -2,7 +2,7 @@
 /*
  * A long capture of which each byte is looked at, while the hardware does wrong:
  *
- *	soak MIB SEED RATE CAPTURE_MIB [PATTERN]
+ *	soak MIB SEED RATE CAPTURE_MIB [PATTERN [LIE]]
  *
  * Captures the counter pattern, CAPTURE_MIB at a time, until MIB have been delivered: by turns with each overflow policy,
  * with several sizes of blocks, and as fast as the DMA takes them or at RATE bytes a second. Now and then (by SEED) it
@@ -10,7 +10,9 @@
  * driver has reported: delivered + lost. It takes the word of no one for a block with a gap: where the words jump is
  * what was lost, and must have been reported by then.
  *
- * Another PATTERN than the counter's, 0, is wrong throughout: a test shows by it that the program would notice.
+ * Another PATTERN than the counter's, 0, is wrong throughout, and a LIE falsifies one block before it is looked at: 1: the
+ * first loss that is reported is hidden; 2: the first block reports 4096 bytes lost that were not; 3: a bit of the first
+ * block is flipped. Tests show by these that the program would notice.
  *
  * Prints, after each capture and in sum, "<name>=<n> ...". Wrong: bytes that are not the stream's next ones. Unaccounted:
  * bytes between where the stream is and where delivered + lost say that it is. Exit status: 0; 1: either was not 0; 2:
@@ -60,7 +62,11 @@ static const unsigned char *ring;
 static struct capture_ring_setup setup;
 static struct capture_ring_info info;
 static uint64_t random_state;
-static unsigned int complaints, pattern;
+static unsigned int complaints, pattern, lie;
+
+enum { HONEST, HIDE_LOSS, INVENT_LOSS, FLIP_BIT };
+
+#define INVENTED	4096
 
 static void die(const char *what)
 {
@@ -162,9 +168,31 @@ static void settle(struct capture *c, const struct capture_ring_block *block)
 		complain(block, 4 * c->word, c->s.bytes + c->s.lost);
 }
 
-static void examine(struct capture *c, const struct capture_ring_block *block)
+/* The block's data, or a falsified copy of them; or the block falsified. Once. */
+static const void *falsified(struct capture_ring_block *block, const void *data)
 {
-	const void *data = ring + (size_t)block->index * setup.block_bytes;
+	unsigned char *copy;
+
+	if (lie == HIDE_LOSS && !block->lost_bytes)
+		return data;
+	if (lie == HIDE_LOSS) {
+		block->lost_bytes = 0;
+	} else if (lie == INVENT_LOSS) {
+		block->lost_bytes += INVENTED;
+	} else if (lie == FLIP_BIT) {
+		copy = malloc(block->bytes);	/* for good: it is one */
+		if (!copy)
+			die("malloc");
+		data = memcpy(copy, data, block->bytes);
+		copy[block->bytes / 2] ^= 1;
+	}
+	lie = HONEST;
+	return data;
+}
+
+static void examine(struct capture *c, struct capture_ring_block *block)
+{
+	const void *data = falsified(block, ring + (size_t)block->index * setup.block_bytes);
 	int gap = block->flags & CAPTURE_RING_BLOCK_GAP;
 	uint64_t wrong = look(data, block->bytes / 4, &c->word, gap);
 
@@ -273,14 +301,15 @@ static void print(const char *what, const struct sums *s)
 
 int main(int argc, char **argv)
 {
-	uint64_t mib = argc == 5 || argc == 6 ? strtoull(argv[1], NULL, 0) : 0, each = mib ? strtoull(argv[4], NULL, 0) : 0;
+	uint64_t mib = argc >= 5 && argc <= 7 ? strtoull(argv[1], NULL, 0) : 0, each = mib ? strtoull(argv[4], NULL, 0) : 0;
 	struct sums all = { }, one;
 
 	if (!mib || !each) {
-		fprintf(stderr, "usage: soak MIB SEED RATE CAPTURE_MIB [PATTERN]\n");
+		fprintf(stderr, "usage: soak MIB SEED RATE CAPTURE_MIB [PATTERN [LIE]]\n");
 		return 2;
 	}
-	pattern = argc == 6 ? strtoull(argv[5], NULL, 0) : CAPTURE_RING_PATTERN_COUNTER;
+	pattern = argc > 5 ? strtoull(argv[5], NULL, 0) : CAPTURE_RING_PATTERN_COUNTER;
+	lie = argc > 6 ? strtoull(argv[6], NULL, 0) : HONEST;
 	random_state = strtoull(argv[2], NULL, 0) * 0x9e3779b97f4a7c15u | 1;
 	device = open("/dev/capture0", O_RDWR);
 	if (device < 0)
