@@ -73,6 +73,25 @@ static void gaps_are_reported_one_after_the_other(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, loss.reported, 3000);
 }
 
+static void gap_of_which_two_samples_tell_is_one(struct kunit *test)
+{
+	struct capture_loss loss = {};
+
+	sample(&loss, 5000, 400, 0);
+	sample(&loss, 9600, FIFO, 4000);
+	sample(&loss, 9700, FIFO, 4100);
+	sample(&loss, 9700, FIFO, 4100);
+	sample(&loss, 9800, FIFO, 4204);	/* lost went on by a word after produced was read */
+	sample(&loss, 9900, FIFO, 4300);
+	KUNIT_EXPECT_EQ(test, capture_loss_report(&loss, 5604), 1);
+	KUNIT_EXPECT_EQ(test, loss.reported, 4300);
+	/* and what is lost behind more data is another one */
+	sample(&loss, 15600, FIFO, 4300);
+	sample(&loss, 15700, FIFO, 4400);
+	KUNIT_EXPECT_EQ(test, capture_loss_report(&loss, U64_MAX), 1);
+	KUNIT_EXPECT_EQ(test, loss.reported, 4400);
+}
+
 static void more_gaps_than_places_lose_no_byte(struct kunit *test)
 {
 	struct capture_loss loss = {};
@@ -92,6 +111,7 @@ static struct kunit_case loss_cases[] = {
 	KUNIT_CASE(gap_is_never_later_than_it_may_be),
 	KUNIT_CASE(gap_lies_within_what_was_accepted),
 	KUNIT_CASE(gaps_are_reported_one_after_the_other),
+	KUNIT_CASE(gap_of_which_two_samples_tell_is_one),
 	KUNIT_CASE(more_gaps_than_places_lose_no_byte),
 	{}
 };

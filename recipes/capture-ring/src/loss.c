@@ -26,11 +26,14 @@ static void add_gap(struct capture_loss *loss, u64 at, u64 bytes)
  */
 void capture_loss_sample(struct capture_loss *loss, const struct capture_loss_sample *sample)
 {
-	u64 accepted = sample->produced - sample->lost;
+	u64 accepted = sample->produced - sample->lost, lost = sample->lost - loss->lost;
+	bool goes_on = loss->open && (s64)(accepted - loss->accepted) < CAPTURE_LOSS_APART;
 
-	if (sample->lost != loss->lost)
-		add_gap(loss, min(max(loss->accepted, loss->taken + sample->fifo), accepted),
-			sample->lost - loss->lost);
+	if (lost && goes_on && loss->nr)
+		loss->bytes[loss->nr - 1] += lost;
+	else if (lost)
+		add_gap(loss, min(max(loss->accepted, loss->taken + sample->fifo), accepted), lost);
+	loss->open = lost || goes_on;
 	loss->accepted = accepted;
 	loss->taken = accepted - min_t(u64, sample->level, accepted);
 	loss->lost = sample->lost;

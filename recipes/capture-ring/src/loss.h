@@ -14,6 +14,7 @@
 #include <linux/types.h>
 
 #define CAPTURE_LOSS_POINTS	16
+#define CAPTURE_LOSS_APART	256	/* bytes: the counters, which run on while read, may say that fewer came */
 
 /**
  * struct capture_loss_sample - the source's counters at one moment
@@ -35,6 +36,7 @@ struct capture_loss_sample {
  * @taken: bytes that the DMA had taken out of it
  * @lost: bytes lost until then
  * @reported: bytes lost that were reported
+ * @open: nothing has gone into the FIFO since the last of it
  * @nr: number of gaps
  * @at: how many bytes are delivered before each of them
  * @bytes: what was lost there
@@ -44,6 +46,7 @@ struct capture_loss {
 	u64 taken;
 	u64 lost;
 	u64 reported;
+	bool open;
 	unsigned int nr;
 	u64 at[CAPTURE_LOSS_POINTS];
 	u64 bytes[CAPTURE_LOSS_POINTS];
