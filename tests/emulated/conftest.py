@@ -22,7 +22,7 @@ from firmware.emulator import Emulator
 from firmware.faults import Faults
 from firmware.known_hosts import KnownHosts
 from firmware.ssh import Target
-from tests.emulated import qtest, slot_file
+from tests.emulated import driver_cases, qtest, slot_file
 from tests.emulated.fabric_registers import Dma, Generator
 
 
@@ -85,6 +85,19 @@ def linux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Linux]:
 def linux_of_its_own(tmp_path: Path) -> Iterator[Linux]:
     with booted(tmp_path) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def capture(linux: Linux) -> Linux:
+    """The module's board with the driver's cases on it, and nobody on its capture device."""
+    return driver_cases.prepare(linux)
+
+
+@pytest.fixture
+def quiet(capture: Linux) -> Iterator[None]:
+    """The test leaves no complaint of the kernel behind."""
+    with driver_cases.no_complaints(capture):
+        yield
 
 
 @pytest.fixture

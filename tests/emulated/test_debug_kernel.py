@@ -19,7 +19,7 @@ from firmware import board as boards
 from firmware import cost, debug_board, driver, kernel, kernel_reports, program
 from firmware.emulator import Emulator
 from firmware.ssh import Target
-from tests.emulated import kernel_module, test_driver
+from tests.emulated import driver_cases, kernel_module
 from tests.emulated.test_mapping_controls import HOST_FROM_BOARD, Receiver
 
 pytestmark = [pytest.mark.emulated, pytest.mark.slow]
@@ -28,7 +28,9 @@ BOARD = boards.load(boards.DEFAULT_BOARD)
 DEVICE = "ff200000.capture"
 MODULE = "/run/capture-ring.ko"
 WAYS = (cost.READ_SEND, cost.COPY_SEND, cost.MMAP_SEND, cost.ZEROCOPY, cost.FORWARD, cost.TAKE, cost.BARE)
-CASES = [(module, case) for module in ("setup_cases", "read_cases", "user_cases") for case in test_driver.cases(module)]
+CASES = [
+    (module, case) for module in ("setup_cases", "read_cases", "user_cases") for case in driver_cases.cases(module)
+]
 LEAK_KIB = 4096
 BLOCKS = 40
 SECONDS = 900.0
@@ -79,14 +81,14 @@ def test_boot_is_quiet_and_the_checkers_are_on(target: Target) -> None:
 @pytest.fixture(scope="module")
 def cases(checked: tuple[Emulator, Target]) -> Target:
     """The board with the cases of tests/emulated/on_board on it."""
-    test_driver.push_cases(checked[1])
+    driver_cases.push_cases(checked[1])
     return checked[1]
 
 
 @pytest.mark.parametrize(("module", "case"), CASES)
 def test_case_of_the_driver(cases: Target, module: str, case: str) -> None:
     """What test_driver.py has run on the release image, under the checkers."""
-    test_driver.run_case(cases, module, case, seconds=SECONDS)
+    driver_cases.run_case(cases, module, case, seconds=SECONDS)
     quiet(cases)
 
 

@@ -28,10 +28,10 @@ from firmware.board import Board
 from firmware.errors import TargetError
 from tests.emulated import kernel_module
 from tests.emulated.conftest import Linux, booted
-from tests.emulated.test_driver import cases, no_complaints, prepare, run
+from tests.emulated.driver_cases import cases, run
 from tests.emulated.test_mapping_controls import HOST_FROM_BOARD
 
-pytestmark = [pytest.mark.emulated, pytest.mark.slow]
+pytestmark = [pytest.mark.emulated, pytest.mark.slow, pytest.mark.usefixtures("quiet")]
 
 ADDRESS, BYTES = 0x20000000, 96 << 20
 ICOUNT_SHIFT = 2
@@ -68,85 +68,74 @@ def linux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Linux]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def board(linux: Linux) -> Linux:
-    return prepare(linux)
-
-
-@pytest.fixture(autouse=True)
-def quiet(board: Linux) -> Iterator[None]:
-    with no_complaints(board):
-        yield
-
-
 def all_cases() -> list[tuple[str, str]]:
     modules = ("setup_cases", "memory_cases", "read_cases", "user_cases")
     return [(name, case) for name in modules for case in cases(name) if case not in CANNOT | set(CORE[name])]
 
 
-def statistics(board: Linux) -> dict[str, str]:
-    shown = board.target.output(["cat", "/sys/kernel/debug/capture0/statistics"], sudo=True)
+def statistics(capture: Linux) -> dict[str, str]:
+    shown = capture.target.output(["cat", "/sys/kernel/debug/capture0/statistics"], sudo=True)
     return dict(line.split("\t") for line in shown.splitlines())
 
 
-def test_memory_is_that_of_the_device_tree(board: Linux) -> None:
-    found = statistics(board)
+def test_memory_is_that_of_the_device_tree(capture: Linux) -> None:
+    found = statistics(capture)
     assert (int(found["reserved_memory"]), found["coherent"]) == (BYTES, "0")
     assert int(found["chunks"]) == int(found["blocks"]), "each block in one piece"
-    registers = board.target.output(["cat", "/sys/kernel/debug/capture0/registers"], sudo=True)
+    registers = capture.target.output(["cat", "/sys/kernel/debug/capture0/registers"], sudo=True)
     assert re.search(r"^dmaengine\tdma\dchan0\tqueued_at_most\t2$", registers, re.MULTILINE)
     assert "msgdma\t" not in registers, "they are the other driver's"
 
 
-def test_drain_is_refused(board: Linux) -> None:
-    run(board, "provider_cases", "drain_is_refused")
+def test_drain_is_refused(capture: Linux) -> None:
+    run(capture, "provider_cases", "drain_is_refused")
 
 
-def test_setup_has_the_memory_of_the_device_tree_and_no_more(board: Linux) -> None:
-    run(board, "provider_cases", "setup_ends_where_the_memory_ends")
+def test_setup_has_the_memory_of_the_device_tree_and_no_more(capture: Linux) -> None:
+    run(capture, "provider_cases", "setup_ends_where_the_memory_ends")
 
 
 @pytest.mark.parametrize(("module", "case"), [(module, case) for module in CORE for case in CORE[module]])
-def test_core(board: Linux, module: str, case: str) -> None:
-    run(board, module, case)
+def test_core(capture: Linux, module: str, case: str) -> None:
+    run(capture, module, case)
 
 
 @pytest.mark.parametrize(("module", "case"), all_cases())
-def test_all(board: Linux, module: str, case: str) -> None:
-    run(board, module, case)
+def test_all(capture: Linux, module: str, case: str) -> None:
+    run(capture, module, case)
 
 
-def test_loss_is_reported_to_the_byte(board: Linux) -> None:
-    board.faults.source.drop(400_000)
-    run(board, "fault_cases", "loss_is_exact", "400000")
+def test_loss_is_reported_to_the_byte(capture: Linux) -> None:
+    capture.faults.source.drop(400_000)
+    run(capture, "fault_cases", "loss_is_exact", "400000")
 
 
-def test_stop_in_the_middle_of_a_block_ends_what_the_engine_cannot_end(board: Linux) -> None:
-    run(board, "provider_cases", "stop_and_start_again")
+def test_stop_in_the_middle_of_a_block_ends_what_the_engine_cannot_end(capture: Linux) -> None:
+    run(capture, "provider_cases", "stop_and_start_again")
 
 
-def insert(board: Linux, text: str, folder: Path) -> None:
+def insert(capture: Linux, text: str, folder: Path) -> None:
     """Make the overlay a part of the device tree, until its module is unloaded."""
-    board.target.put(overlay.compile_overlay(text, folder).read_bytes(), "/run/variant.dtbo", sudo=True)
-    module = kernel_module.build("overlay", kernel.build(board.board))
-    board.target.put(module.read_bytes(), "/run/overlay.ko", sudo=True)
-    board.target.output(["insmod", "/run/overlay.ko", "path=/run/variant.dtbo"], sudo=True)
+    capture.target.put(overlay.compile_overlay(text, folder).read_bytes(), "/run/variant.dtbo", sudo=True)
+    module = kernel_module.build("overlay", kernel.build(capture.board))
+    capture.target.put(module.read_bytes(), "/run/overlay.ko", sudo=True)
+    capture.target.output(["insmod", "/run/overlay.ko", "path=/run/variant.dtbo"], sudo=True)
 
 
-def wait_for_device(board: Linux) -> None:
+def wait_for_device(capture: Linux) -> None:
     """The driver may have to wait for that of the DMA channel."""
-    board.target.output(["udevadm", "wait", "--timeout=60", "/dev/capture0"], sudo=True)
+    capture.target.output(["udevadm", "wait", "--timeout=60", "/dev/capture0"], sudo=True)
 
 
 @contextmanager
-def applied(board: Linux, text: str, folder: Path) -> Iterator[None]:
+def applied(capture: Linux, text: str, folder: Path) -> Iterator[None]:
     """The overlay is part of the device tree for the length of the block."""
-    insert(board, text, folder)
+    insert(capture, text, folder)
     try:
         yield
     finally:
-        board.target.output(["rmmod", "overlay"], sudo=True)
-        wait_for_device(board)
+        capture.target.output(["rmmod", "overlay"], sudo=True)
+        wait_for_device(capture)
 
 
 def instead(source: str = "") -> str:
@@ -158,25 +147,25 @@ def instead(source: str = "") -> str:
     return f"/dts-v1/;\n/plugin/;\n{off}{soc}"
 
 
-def test_coherent_port_needs_no_sync_and_says_so(board: Linux, tmp_path: Path) -> None:
-    run(board, "provider_cases", "is_not_coherent")
-    with applied(board, instead(overlay.source(variant(coherent=True))), tmp_path):
-        wait_for_device(board)
-        assert statistics(board)["coherent"] == "1"
-        run(board, "provider_cases", "is_coherent")
-        run(board, "fault_cases", "every_block_comes")
-        run(board, "setup_cases", "drain_delivers_the_last_byte")
-    run(board, "fault_cases", "every_block_comes")
+def test_coherent_port_needs_no_sync_and_says_so(capture: Linux, tmp_path: Path) -> None:
+    run(capture, "provider_cases", "is_not_coherent")
+    with applied(capture, instead(overlay.source(variant(coherent=True))), tmp_path):
+        wait_for_device(capture)
+        assert statistics(capture)["coherent"] == "1"
+        run(capture, "provider_cases", "is_coherent")
+        run(capture, "fault_cases", "every_block_comes")
+        run(capture, "setup_cases", "drain_delivers_the_last_byte")
+    run(capture, "fault_cases", "every_block_comes")
 
 
-def test_device_is_gone_when_its_node_is_off(board: Linux, tmp_path: Path) -> None:
-    with applied(board, instead(), tmp_path), pytest.raises(TargetError, match="No such file or directory"):
-        run(board, "fault_cases", "every_block_comes")
-    run(board, "fault_cases", "every_block_comes")
+def test_device_is_gone_when_its_node_is_off(capture: Linux, tmp_path: Path) -> None:
+    with applied(capture, instead(), tmp_path), pytest.raises(TargetError, match="No such file or directory"):
+        run(capture, "fault_cases", "every_block_comes")
+    run(capture, "fault_cases", "every_block_comes")
 
 
-def test_memory_that_is_still_mapped_is_not_taken_again(board: Linux) -> None:
-    run(board, "provider_cases", "set_aside_memory_waits_for_its_last_user", DEVICE)
+def test_memory_that_is_still_mapped_is_not_taken_again(capture: Linux) -> None:
+    run(capture, "provider_cases", "set_aside_memory_waits_for_its_last_user", DEVICE)
 
 
 def late_reader(listener: socket.socket, received: list[bytes]) -> None:
@@ -187,18 +176,18 @@ def late_reader(listener: socket.socket, received: list[bytes]) -> None:
         received.append(b"".join(iter(partial(first.recv, 1 << 18), b"")))
 
 
-def test_overlay_goes_away_with_zero_copy_sends_in_flight(board: Linux, tmp_path: Path) -> None:
+def test_overlay_goes_away_with_zero_copy_sends_in_flight(capture: Linux, tmp_path: Path) -> None:
     """Its pages are sent all the same, byte for byte, and the completions come."""
     received: list[bytes] = []
     with socket.create_server((reach.LOOPBACK, 0)) as listener:
         reader = threading.Thread(target=late_reader, args=(listener, received), daemon=True)
         reader.start()
         port = str(listener.getsockname()[1])
-        insert(board, instead(overlay.source(variant())), tmp_path)
-        wait_for_device(board)
-        run(board, "provider_cases", "overlay_goes_with_sends_in_flight", HOST_FROM_BOARD, port)
+        insert(capture, instead(overlay.source(variant())), tmp_path)
+        wait_for_device(capture)
+        run(capture, "provider_cases", "overlay_goes_with_sends_in_flight", HOST_FROM_BOARD, port)
         reader.join(60)
-    wait_for_device(board)
+    wait_for_device(capture)
     assert received[0] == np.arange(len(received[0]) // 4, dtype=np.uint32).tobytes()
     assert len(received[0]) >= 1 << 20
-    run(board, "fault_cases", "every_block_comes")
+    run(capture, "fault_cases", "every_block_comes")
