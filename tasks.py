@@ -138,6 +138,7 @@ def emulate(
         "dry_run": "make all checks, with the board, and change nothing",
         "no_accept": "commit when the board's own health checks pass, without a capture",
         "allow_downgrade": "also below the version that the board runs: a permission that is signed into the bundle",
+        "boot_loader": "then make SPL and U-Boot those of the new version, too (not for a fleet)",
         "fleet": "a fleet.yaml: all of its boards, in waves (docs/upgrade.md); with --group or --tag a part of them",
         "group": "of the fleet",
         "tag": "of the fleet",
@@ -155,6 +156,7 @@ def deploy(
     dry_run: bool = False,
     no_accept: bool = False,
     allow_downgrade: bool = False,
+    boot_loader: bool = False,
     fleet: str | None = None,
     group: str = "",
     tag: str = "",
@@ -164,7 +166,7 @@ def deploy(
     """Bring the built version onto the board: a signed upgrade of the other slot, kept when accepted, else undone."""
     from firmware import rollout
 
-    wish = rollout.Wish(force, dry_run, not no_accept, allow_downgrade)
+    wish = rollout.Wish(force, dry_run, not no_accept, allow_downgrade, boot_loader)
     if fleet:
         rollout.to_fleet(CHOICE.update(board, engine), Path(fleet), wish, group, tag, accept_host_key)
         return

@@ -35,6 +35,7 @@ KEYRING = "/etc/rauc/keyring.pem"
 EXAMINE_SECONDS = 600
 STATUS_SECONDS = 20
 PREFLIGHT_SECONDS = 180.0
+LOADER_SECONDS = 600.0
 REVERT_SECONDS = 30.0  # the network may go down before the answer has come
 
 Status = dict[str, Any]
@@ -196,6 +197,13 @@ def reboot(target: Target, say: Say = show) -> None:
 def commit(target: Target) -> None:
     """Keep the slot that is on trial. Raises TargetError."""
     target.output(["field-update", "commit"], sudo=True)
+
+
+def replace_boot_loader(target: Target, say: Say = show) -> None:
+    """Make SPL and U-Boot those that the committed slot carries. Raises TargetError: they do not fit the board."""
+    say(f"{target.name}: the boot loader is replaced, if it is another one")
+    for line in target.output(["field-update", "boot-loader"], sudo=True, timeout=LOADER_SECONDS).splitlines():
+        say(f"  {line}")
 
 
 def revert(target: Target, reason: str, say: Say = show) -> Status:

@@ -10,7 +10,21 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from firmware import base, bundle, doctor, image, manifest, paths, payload, publish, recipe, rootfs, sbom, signing
+from firmware import (
+    base,
+    boot_loader,
+    bundle,
+    doctor,
+    image,
+    manifest,
+    paths,
+    payload,
+    publish,
+    recipe,
+    rootfs,
+    sbom,
+    signing,
+)
 from firmware.board import STREAM_PORT, Board
 from firmware.choice import ENGINES
 from firmware.errors import UserError
@@ -46,7 +60,8 @@ def _debian(board: Board, update: bool) -> Manifest:
     steps["driver"] = driver.build(steps["kernel"])
     steps["overlay"] = overlay.build(board)
     steps["base"] = base.build(recipes)
-    parts = Parts(steps["kernel"], steps["driver"], steps["overlay"], trust.authority)
+    loader = steps["u-boot"] / boot_loader.LOADER
+    parts = Parts(steps["kernel"], steps["driver"], steps["overlay"], trust.authority, loader)
     steps["rootfs"] = rootfs.build(board, steps["base"], parts)
     epoch = int((steps["base"] / "epoch").read_text())
     steps["image"] = image.build(board, steps["u-boot"], steps["rootfs"], epoch)

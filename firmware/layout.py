@@ -19,6 +19,7 @@ SECTOR_BYTES = 512
 SPL_COPIES = 4
 SPL_BYTES = 64 * KIB
 U_BOOT_OFFSET = SPL_COPIES * SPL_BYTES  # in the 0xA2 partition
+U_BOOT_OFFSETS = (U_BOOT_OFFSET, 2 * MIB)  # a new U-Boot goes to the place that does not boot (docs/upgrade.md)
 ENVIRONMENT_OFFSETS = (8 * MIB, 8 * MIB + 64 * KIB)
 ENVIRONMENT_BYTES = 64 * KIB
 BOOT_ATTEMPTS = 3

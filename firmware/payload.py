@@ -34,6 +34,7 @@ FORGOTTEN = (
     "/usr/lib/udev/hwdb.bin",
     "/usr/lib/udev/hwdb.d",
 )
+LOADER = "/usr/lib/cyclone-capture/boot-loader"  # what `field-update boot-loader` writes
 DRIVER_PLACE = "updates/capture-ring.ko"
 
 
@@ -45,6 +46,7 @@ class Parts:
     driver: Path
     overlay: Path
     keyring: Path
+    boot_loader: Path | None = None  # of the board's U-Boot; a board that only tests something needs none
 
     @property
     def release(self) -> str:
@@ -128,6 +130,8 @@ def install(tree: Tree, board: Board, recipes: list[Recipe], parts: Parts, versi
     tree.folder("/root", 0o700)
     tree.folder("/tmp", 0o1777)  # noqa: S108  # of the board
     tree.file("/etc/rauc/keyring.pem", parts.keyring)
+    if parts.boot_loader:
+        tree.add_host(parts.boot_loader, LOADER)
     for recipe in recipes:
         add_recipe(tree, board, recipe, recipes)
     bytecode.add(tree, python_files(tree, recipes), scratch / "python")

@@ -26,13 +26,15 @@ QUICK_BYTES = 16 << 20
 class Wish:
     """Options of `./inv deploy`; `accept=False` commits as soon as the board's own health checks have passed.
 
-    `downgrade` offers a bundle whose signed content lets a board take a version below the one that it runs.
+    `downgrade` offers a bundle whose signed content lets a board take a version below the one that it runs;
+    `boot_loader`: once it is kept, SPL and U-Boot become those of the new version, too.
     """
 
     force: bool = False
     dry_run: bool = False
     accept: bool = True
     downgrade: bool = False
+    boot_loader: bool = False
 
 
 WISH = Wish()
@@ -52,6 +54,8 @@ def deploy(
     plan = Plan(force=wish.force, dry_run=wish.dry_run)
     with found.target:
         outcome = upgrade.deploy(found.target, offer, (lambda: accept(found)) if wish.accept else None, plan)
+        if wish.boot_loader and outcome.action in ("committed", "unchanged") and not wish.dry_run:
+            upgrade.replace_boot_loader(found.target)
     return _kept(found.target.name, outcome)
 
 

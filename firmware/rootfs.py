@@ -42,6 +42,7 @@ def inputs(board: Board, recipes: list[recipe.Recipe], base: Path, parts: Parts)
             "driver": parts.driver.name,
             "overlay": parts.overlay.name,
             "keyring": parts.keyring.read_text(),
+            "boot loader": parts.boot_loader.parent.name if parts.boot_loader else "",
             "recipes": hashlib.sha256("".join(r.model_dump_json() for r in recipes).encode()).hexdigest(),
         },
         files=(

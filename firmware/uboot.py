@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from firmware import cross, kconfig, layout, paths, render, sources, tool
+from firmware import boot_loader, cross, kconfig, layout, paths, render, sources, tool
 from firmware.board import Board
 from firmware.errors import UserError
 from firmware.stage import Stage
@@ -26,6 +26,7 @@ ENVIRONMENT = "environment.txt"
 IMAGE = "u-boot-with-spl.sfp"
 UIMAGE_MAGIC = bytes.fromhex("27051956")  # legacy image header (include/image.h, IH_MAGIC)
 SPL_MAGIC = b"AS01"  # validation word 0x31305341, at 0x40 of each copy (tools/socfpgaimage.c)
+SECTOR_OPTION = "CONFIG_SYS_MMCSD_RAW_MODE_U_BOOT_SECTOR"  # where in the partition SPL takes U-Boot from
 SPL_LIMIT = 60 << 10  # the boot ROM takes 60 KiB: the rest of the 64 KiB on-chip memory is its own
 
 
@@ -90,8 +91,10 @@ def check_sizes(spl_bytes: int, image_bytes: int) -> None:
     """Raise UserError when SPL does not fit the boot ROM's limit or the whole image not its partition; bytes."""
     if spl_bytes > SPL_LIMIT:
         raise UserError(f"SPL has {spl_bytes} bytes (valid: at most {SPL_LIMIT}): switch off an SPL option")
-    if image_bytes > layout.BOOT.size:
-        raise UserError(f"{IMAGE} has {image_bytes} bytes (valid: at most {layout.BOOT.size}, partition 1)")
+    if image_bytes > layout.U_BOOT_OFFSETS[1]:
+        raise UserError(
+            f"{IMAGE} has {image_bytes} bytes (valid: at most {layout.U_BOOT_OFFSETS[1]}, the second place)"
+        )
 
 
 def check_image(content: bytes) -> None:
@@ -105,7 +108,7 @@ def check_image(content: bytes) -> None:
 
 
 def build(board: Board) -> Path:
-    """U-Boot for `board`: `u-boot-with-spl.sfp`, `config`, `release`, `environment.txt`.
+    """U-Boot for `board`: `u-boot-with-spl.sfp`, `config`, `release`, `environment.txt`, `boot-loader/`.
 
     Raises UserError (defconfig, a fragment's line without effect, too big) or ToolError (a compiler, no network).
     """
@@ -138,11 +141,23 @@ def build(board: Board) -> Path:
         shutil.copyfile(config, folder / "config")
         shutil.copyfile(output / "include/config/uboot.release", folder / "release")
         shutil.copyfile(output / ENVIRONMENT, folder / ENVIRONMENT)
+        others = []
+        for offset in layout.U_BOOT_OFFSETS[1:]:  # SPL once more for each other place
+            elsewhere = {"place": f"{SECTOR_OPTION}={offset // layout.SECTOR_BYTES:#x}\n"}
+            config.write_text(kconfig.merge(config.read_text(), elsewhere.values()))
+            cross.make("u-boot", tree, output, ["olddefconfig"], fixed, log)
+            kconfig.require("U-Boot", config.read_text(), elsewhere)
+            cross.make("u-boot", tree, output, [IMAGE], fixed, log)
+            others.append((output / IMAGE).read_bytes())
+        boot_loader.make(folder, (folder / IMAGE).read_bytes(), others)
         shutil.rmtree(output)
         log.unlink()
 
-    code = "".join(Path(module).read_text(encoding="utf-8") for module in (__file__, cross.__file__))
+    code = "".join(
+        Path(module).read_text(encoding="utf-8") for module in (__file__, cross.__file__, boot_loader.__file__)
+    )
     texts = {"package": package.identity, "compiler": cross.compiler(), "defconfig": board.u_boot_defconfig}
     texts |= {"code": code, "environment": environment, "dtsi": DEVICE_TREE.read_text(encoding="utf-8"), **parts}
+    texts["layout"] = boot_loader.layout_text()
     texts["tree"] = tree.parent.name  # the stage's key: package and patches
     return Stage("u-boot", texts=texts).make(work)

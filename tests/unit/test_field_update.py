@@ -361,6 +361,16 @@ def test_no_folder_of_checks_is_no_failure(tmp_path: Path) -> None:
     assert system.run_checks(tmp_path / "none", 1) == []
 
 
+@pytest.mark.parametrize("slot", ["A", "B"])
+def test_boot_loader_is_left_alone_while_a_slot_is_to_be_tried(
+    board: _Board, commands: Commands, store: Store, slot: str
+) -> None:
+    board.slot = slot
+    store.save(State(TRIAL))
+    with pytest.raises(Failure, match=r"slot B is on trial|slot B is to be tried"):
+        commands.boot_loader()
+
+
 def test_rollback_of_an_empty_slot_changes_nothing(board: _Board, commands: Commands, store: Store) -> None:
     board.other_version = ""
     with pytest.raises(Failure, match="slot B holds no system"):

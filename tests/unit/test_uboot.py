@@ -42,7 +42,7 @@ def test_lines_are_joined_as_u_boot_does() -> None:
 
 @pytest.mark.parametrize(
     ("spl", "image", "said"),
-    [(uboot.SPL_LIMIT + 1, 1, "SPL has 61441 bytes"), (1, layout.BOOT.size + 1, "valid: at most 4194304")],
+    [(uboot.SPL_LIMIT + 1, 1, "SPL has 61441 bytes"), (1, layout.U_BOOT_OFFSETS[1] + 1, "valid: at most 2097152")],
 )
 def test_too_big_is_refused(spl: int, image: int, said: str) -> None:
     with pytest.raises(UserError, match=said):

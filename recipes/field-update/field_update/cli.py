@@ -9,6 +9,7 @@
     field-update commit                               keep the booted slot, which is on trial
     field-update revert [--reason TEXT]               go back to the other slot now (reboots)
     field-update rollback [--deadline SECONDS]        try the system that the other slot holds (reboots)
+    field-update boot-loader                          make SPL and U-Boot those that the running slot carries
     field-update health                               run the health checks in /usr/lib/field-update/health.d
     field-update boot                                 what field-update-boot.service runs
 
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _act(commands: Commands, options: argparse.Namespace) -> None:
     if options.command == "install":
         commands.install(options.url, options.version, options.deadline)
+    elif options.command == "boot-loader":
+        commands.boot_loader()
     elif options.command == "commit":
         commands.commit()
     elif options.command == "rollback":
@@ -142,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     preflight.add_argument("--allow-downgrade", action="store_true")
     rollback = commands.add_parser("rollback")
     rollback.add_argument("--deadline", type=_positive, default=DEADLINE_SECONDS, metavar="SECONDS")
+    commands.add_parser("boot-loader")
     commands.add_parser("commit")
     revert = commands.add_parser("revert")
     revert.add_argument("--reason", default="asked for")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from field_update import decide, preflight
+from field_update import boot_loader, decide, preflight
 from field_update.state import INSTALLED, INSTALLING, Event, State, Store, Trial, as_json, write_atomically
 from field_update.system import Failure, System
 
@@ -60,6 +60,14 @@ class Commands:
         self._say(f"slot {other}, version {trial.version}, is tried for at most {deadline_seconds} s")
         self._system.mark("active", "other")
         self._system.reboot()
+
+    def boot_loader(self) -> None:
+        """Make SPL and U-Boot those that the running slot carries; nobody may be on trial. Raises Failure."""
+        state, booted = self._state(), self._system.booted()
+        if refusal := decide.may_install(state, booted) or decide.under_way(state):
+            raise Failure(refusal)
+        changed = boot_loader.upgrade(self._say)
+        self._say("the boot loader is new from the next boot on" if changed else "the boot loader is this one already")
 
     def preflight(self, offer: preflight.Offer) -> list[str]:
         """Why nothing may be installed now; empty when it may."""

@@ -60,6 +60,13 @@ def may_install(state: State, booted: str) -> str:
     return ""
 
 
+def under_way(state: State) -> str:
+    """Why the boot loader is to be left alone; empty when no slot is to be tried."""
+    if state.trial:
+        return f"slot {state.trial.slot} is to be tried (valid: when it is committed, or has been reverted)"
+    return ""
+
+
 def not_on_trial(state: State, booted: str) -> str:
     """Why there is nothing to commit or revert; empty when the booted slot is on trial."""
     if state.trial is None:
