@@ -19,7 +19,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware import bench_cost, bench_metal, bench_service, bench_upgrade, bench_yocto, hot, paths, recipe
+from firmware import (
+    bench_cost,
+    bench_metal,
+    bench_service,
+    bench_streaming,
+    bench_upgrade,
+    bench_yocto,
+    hot,
+    paths,
+    recipe,
+)
 from firmware.bench_cost import Figure, Group
 from firmware.choice import Choice
 from firmware.errors import ToolError, UserError
@@ -111,6 +121,7 @@ GROUPS = (
     *bench_metal.GROUPS,
     *bench_cost.GROUPS,
     *bench_service.GROUPS,
+    *bench_streaming.GROUPS,
     *bench_upgrade.GROUPS,
     *bench_yocto.GROUPS,
 )
@@ -143,10 +154,11 @@ def run(choice: Choice, only: str | None = None) -> None:
     print(f"table: {REPORT.with_suffix('.md')}")
 
 
-def record(name: str, value: float, figure: Figure) -> None:
-    """Print a figure, and put it into the report beside those that are there."""
+def record(name: str, value: float, figure: Figure, quiet: bool = False) -> None:
+    """Print a figure, unless `quiet`, and put it into the report beside those that are there."""
     known = json.loads(REPORT.read_text()) if REPORT.exists() else {}
     known[name] = {"value": round(value, 2), "unit": figure.unit, "how": figure.how}
-    print(f"{name:28} {value:14.2f} {figure.unit:18} {figure.how}", flush=True)
+    if not quiet:
+        print(f"{name:28} {value:14.2f} {figure.unit:18} {figure.how}", flush=True)
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -2,7 +2,8 @@
 """The power-cut campaign, as values: where each cut falls, what must hold afterwards, and how it is told.
 
 A cut falls behind a sector that is written, at a random share of all that an upgrade writes (half of the time in the
-middle of the last sector), or at a random share of the time that it takes. The same seed gives the same cuts. After
+middle of the last sector), or at a random share of the time that it takes; or, a fifth of them, among the sectors of a
+new boot loader, which are few. The same seed gives the same cuts. After
 each one the board must come back by itself, on the old or on the new version and whole, with the data partition's
 content and a capture that runs; and the same upgrade, begun again, must succeed.
 """
@@ -18,7 +19,8 @@ from typing import Literal
 from firmware.errors import UserError
 
 INSTALL, ACTIVATION, FIRST_BOOT, COMMIT = "download and install", "activation", "first boot", "commit"
-PHASES = (INSTALL, ACTIVATION, FIRST_BOOT, COMMIT)
+LOADER = "boot loader"
+PHASES = (INSTALL, ACTIVATION, FIRST_BOOT, COMMIT, LOADER)
 CUTS_MAX = 10_000
 
 
@@ -27,13 +29,13 @@ class Cut:
     """One power cut: at `share` of the sectors written, or of the seconds; `torn`: in the middle of a sector."""
 
     number: int
-    kind: Literal["write", "instant"]
+    kind: Literal["write", "instant", "loader"]
     share: float
     torn: bool
 
     def __str__(self) -> str:
         """For a person."""
-        where = "of the sectors" if self.kind == "write" else "of the time"
+        where = {"write": "of the sectors", "instant": "of the time", "loader": "of the boot loader"}[self.kind]
         return f"cut {self.number} at {self.share:.1%} {where}{', torn' if self.torn else ''}"
 
 
@@ -60,7 +62,7 @@ def plan(count: int, seed: int) -> list[Cut]:
     return [
         Cut(
             number,
-            "write" if chance.random() < 0.75 else "instant",
+            _kind(chance.random()),
             chance.random(),
             chance.random() < 0.5,
         )
@@ -68,9 +70,15 @@ def plan(count: int, seed: int) -> list[Cut]:
     ]
 
 
+def _kind(chance: float) -> Literal["write", "instant", "loader"]:
+    return "write" if chance < 0.6 else "instant" if chance < 0.8 else "loader"
+
+
 def phase(said: Sequence[str]) -> str:
     """Where an upgrade is, from what `deploy` has said so far."""
     text = "\n".join(said)
+    if "boot loader" in text:
+        return LOADER
     if "is healthy" in text or "is committed" in text:
         return COMMIT
     if "rebooting" in text:

@@ -8,16 +8,19 @@ and looked at; the upgrade is begun again and must be committed. Card and consol
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
 import threading
 import time
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from firmware import bench, bundle, campaign, deploy, engine, layout, manifest, paths, reach, rollout, tool
+from firmware import bench, bundle, campaign, deploy, engine, layout, manifest, paths, payload, reach, rollout, tool
+from firmware import uboot_image as legacy
 from firmware.bench_cost import Figure
 from firmware.campaign import Cut, Seen
 from firmware.choice import Choice
@@ -25,6 +28,7 @@ from firmware.deploy import Offer
 from firmware.emulator import Emulator
 from firmware.errors import FirmwareError, TargetError, UserError
 from firmware.faults import Card
+from firmware.file_system import FileSystem
 from firmware.fit import RELEASE
 from firmware.known_hosts import KnownHosts
 from firmware.reach import Reach
@@ -36,6 +40,7 @@ SENTINEL_BYTES = 1 << 20
 OFF_SECONDS = 1800.0
 CHUNK_BYTES = 1 << 20
 NAMES = ("one", "two")
+CUTS = bench.REPORT.with_name("power-cuts.json")
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,11 @@ class Version:
 
 @dataclass(frozen=True)
 class Measure:
-    """What an upgrade takes that nobody cuts: sectors written, and seconds."""
+    """What an upgrade takes that nobody cuts: sectors written, seconds, and a new boot loader's sectors."""
 
     writes: int
     seconds: float
+    loader_writes: int
 
 
 class PowerCut(FirmwareError):
@@ -92,6 +98,7 @@ class Stand:
         built = manifest.load_built(choice.board.name, choice.engine)
         reach.make_card(built, self.card, self.known)
         self.versions = [self._version(name) for name in NAMES]
+        self.machine: Emulator | None = None
         self.sentinel = hashlib.shake_128(b"campaign").digest(SENTINEL_BYTES)
 
     def _version(self, name: str) -> Version:
@@ -99,6 +106,7 @@ class Stand:
         version = f"{inputs.version.partition('+')[0]}+{name}"
         edits = Tree(inputs.epoch)
         edits.file("/usr/share/cyclone-capture/campaign", f"{name}\n" * 4096)
+        edits.file(f"{payload.LOADER}/u-boot.img", self._loader(inputs.rootfs, name))
         made = bundle.variant(inputs, self.folder / name, edits, version)
         content = self.folder / f"{name}.content"
         tool.capture([tool.need("rauc", "rauc"), "extract", f"--keyring={inputs.signer.authority}", made, content])
@@ -109,14 +117,41 @@ class Stand:
         shutil.rmtree(content)
         return found
 
-    def reached(self, machine: Emulator) -> Reach:
-        """The board, up, with its boot judged."""
-        target = Cuttable(reach.LOOPBACK, machine.ssh_port, known=self.known)
-        target.machine = machine
-        found = Reach(target, (reach.LOOPBACK, machine.stream_port), machine.console_log)
+    def _loader(self, rootfs: Path, name: str) -> bytes:
+        """U-Boot of that version: the same but for its header, which holds a time and a CRC of its own."""
+        path = f"{payload.LOADER}/u-boot.img"
+        found = FileSystem(rootfs, 0).extract([path])
+        if path not in found:
+            raise UserError(f"the built slot has no {path} (valid: one that this version's ./inv build made)")
+        image = bytearray(found[path])
+        image[8:12] = NAMES.index(name).to_bytes(4, "big")
+        image[4:8] = bytes(4)
+        image[4:8] = zlib.crc32(image[: legacy.HEADER.size]).to_bytes(4, "big")
+        return bytes(image)
+
+    def on(self) -> Reach:
+        """The board, on, with its boot judged; a board that is on already is asked again."""
+        if self.machine is None or is_off(self.machine):
+            self.machine = Emulator(self.choice.board, self.card, self.folder)
+            self.machine.start()
+        target = Cuttable(reach.LOOPBACK, self.machine.ssh_port, known=self.known)
+        target.machine = self.machine
+        found = Reach(target, (reach.LOOPBACK, self.machine.stream_port), self.machine.console_log)
         target.wait_for_reboot("")
         deploy.verdict(target)
         return found
+
+    def off(self) -> None:
+        """Pull the plug, if it is in."""
+        if self.machine is not None:
+            self.machine.stop()
+
+    @property
+    def faults(self) -> Card:
+        """The card's faults."""
+        if self.machine is None:
+            raise TargetError("emulated board", "is off")
+        return Card(self.machine)
 
     def slot_whole(self, slot: str, version: Version) -> bool:
         """Whether the card holds in `slot`, which runs read-only, what was installed."""
@@ -156,43 +191,45 @@ def upgrade(found: Reach, offer: Offer, said: list[str]) -> bool:
 
 
 def prepare(stand: Stand) -> Measure:
-    """Bring the first version onto the board, uncut, and the data that must last."""
-    with reach.powered(stand.choice.board, stand.card, stand.folder) as machine:
-        found = stand.reached(machine)
-        found.target.put(stand.sentinel, SENTINEL, sudo=True)
-        found.target.output(["sync"], sudo=True)
-        before, started = Card(machine).writes, time.monotonic()
-        if not upgrade(found, stand.versions[0].offer, []):
-            raise TargetError(found.target.name, "an upgrade that nobody cuts does not succeed")
-        return Measure(Card(machine).writes - before, time.monotonic() - started)
+    """Bring the first version and its boot loader onto the board, uncut, and the data that must last."""
+    found, said = stand.on(), list[str]()
+    found.target.put(stand.sentinel, SENTINEL, sudo=True)
+    found.target.output(["sync"], sudo=True)
+    before, started = stand.faults.writes, time.monotonic()
+    if not upgrade(found, stand.versions[0].offer, said):
+        raise TargetError(found.target.name, "an upgrade that nobody cuts does not succeed:\n" + "\n".join(said))
+    between, seconds = stand.faults.writes, time.monotonic() - started
+    deploy.replace_boot_loader(found.target, said.append)
+    return Measure(between - before, seconds, stand.faults.writes - between)
 
 
 def cut(stand: Stand, one: Cut, measure: Measure, old: Version, new: Version) -> Seen:
     """Begin the upgrade from `old` to `new`, cut it, look at the board, and begin it again."""
     said: list[str] = []
-    with reach.powered(stand.choice.board, stand.card, stand.folder) as machine:
-        found, card = stand.reached(machine), Card(machine)
-        if one.kind == "write":
-            card.cut_power_after(max(1, round(one.share * measure.writes)), one.torn)
-        timer = threading.Timer(one.share * measure.seconds, _cut_now, [card])
-        if one.kind == "instant":
-            timer.start()
-        try:
-            upgrade(found, new.offer, said)
-        except FirmwareError:
-            pass  # it was cut off: what counts is what is seen then
-        finally:
-            timer.cancel()
-        seen = Seen(one, campaign.phase(said), allowed=(old.offer.version, new.offer.version))
-        _cut_now(card)  # an upgrade that wrote less than the first one is cut at its end
-        machine.wait_off(OFF_SECONDS)
-    with reach.powered(stand.choice.board, stand.card, stand.folder) as machine:
-        try:
-            found = stand.reached(machine)
-            seen = stand.examine(found, seen)
-            return replace(seen, upgraded=upgrade(found, new.offer, said))
-        except FirmwareError as error:
-            return replace(seen, trouble=str(error).splitlines()[0])
+    found, card = stand.on(), stand.faults
+    if one.kind == "write":
+        card.cut_power_after(max(1, round(one.share * measure.writes)), one.torn)
+    timer = threading.Timer(one.share * measure.seconds, _cut_now, [card])
+    if one.kind == "instant":
+        timer.start()
+    with contextlib.suppress(FirmwareError):  # it is cut off: what counts is what is seen then
+        upgrade(found, new.offer, said)
+        if one.kind == "loader":
+            card.cut_power_after(max(1, round(one.share * measure.loader_writes)), one.torn)
+        deploy.replace_boot_loader(found.target, said.append)
+    timer.cancel()
+    seen = Seen(one, campaign.phase(said), allowed=(old.offer.version, new.offer.version))
+    _cut_now(card)  # an upgrade that wrote less than the first one is cut at its end
+    if stand.machine is not None:
+        stand.machine.wait_off(OFF_SECONDS)
+    try:
+        found = stand.on()
+        seen = stand.examine(found, seen)
+        seen = replace(seen, upgraded=upgrade(found, new.offer, said))
+        deploy.replace_boot_loader(found.target, said.append)
+        return seen
+    except FirmwareError as error:
+        return replace(seen, trouble=str(error))
 
 
 def _cut_now(card: Card) -> None:
@@ -208,25 +245,31 @@ def run(choice: Choice, count: int, seed: int, folder: Path | None = None) -> li
         raise UserError("--power-cuts: only the emulated board's power can be cut (valid: without --host)")
     cuts = campaign.plan(count, seed)
     made = Stand(choice, folder or paths.BUILD / choice.board.name / "power-cuts")
-    measure = prepare(made)
-    print(f"an upgrade writes {measure.writes} sectors in {measure.seconds:.0f} s", flush=True)
     found: list[Seen] = []
-    for number, one in enumerate(cuts):
-        old, new = made.versions[number % 2], made.versions[(number + 1) % 2]
-        found.append(cut(made, one, measure, old, new))
-        seen = found[-1]
-        print(f"{one}: {seen.phase}; came back with {seen.version or 'nothing'}", flush=True)
-        if seen.trouble or not seen.upgraded:
-            break  # the card stays as it is
+    try:
+        measure = prepare(made)
+        print(f"an upgrade writes {measure.writes} sectors in {measure.seconds:.0f} s, ", end="")
+        print(f"a boot loader {measure.loader_writes}", flush=True)
+        for number, one in enumerate(cuts):
+            old, new = made.versions[number % 2], made.versions[(number + 1) % 2]
+            seen = cut(made, one, measure, old, new)
+            found.append(seen)
+            print(f"{one}: {seen.phase}; came back with {seen.version or 'nothing'}", flush=True)
+            record(found, seed)
+            if seen.trouble or not seen.upgraded:
+                break  # the card stays as it is
+    finally:
+        made.off()
     print(campaign.report(found))
-    record(found)
     if wrong := [line for seen in found for line in campaign.violations(seen)]:
         raise TargetError("emulated board", f"{len(wrong)} violations; card and console: {made.folder}")
     return found
 
 
-def record(found: Sequence[Seen]) -> None:
-    """Put the figures into the report of `./inv bench`."""
+def record(found: Sequence[Seen], seed: int) -> None:
+    """Put the figures into the report of `./inv bench`, and each cut into `power-cuts.json` beside it."""
     wrong = sum(bool(campaign.violations(seen)) for seen in found)
-    bench.record("power_cuts", len(found), Figure("cuts", "upgrades whose power was cut at a random moment"))
-    bench.record("power_cut_violations", wrong, Figure("cuts", "after which something did not hold"))
+    bench.record("power_cuts", len(found), Figure("cuts", f"upgrades cut at a random moment (seed {seed})"), quiet=True)
+    bench.record("power_cut_violations", wrong, Figure("cuts", "after which something did not hold"), quiet=True)
+    facts = {"seed": seed, "report": campaign.report(found).splitlines(), "cuts": [asdict(seen) for seen in found]}
+    CUTS.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -64,7 +64,8 @@ def test_same_seed_gives_the_same_cuts() -> None:
 def test_cuts_fall_everywhere() -> None:
     cuts = campaign.plan(400, 1)
     assert {int(cut.share * 10) for cut in cuts} == set(range(10))
-    assert 240 < sum(cut.kind == "write" for cut in cuts) < 360
+    assert 200 < sum(cut.kind == "write" for cut in cuts) < 280
+    assert 50 < sum(cut.kind == "loader" for cut in cuts) < 110
     assert 140 < sum(cut.torn for cut in cuts) < 260
 
 
@@ -76,6 +77,7 @@ def test_cuts_fall_everywhere() -> None:
         (["  100% Installing done.   5 MiB"], campaign.ACTIVATION),
         (["installed: 5 MiB", "rebooting"], campaign.FIRST_BOOT),
         (["rebooting", "slot B is healthy; acceptance begins"], campaign.COMMIT),
+        (["slot B is committed, version 2", "the boot loader is replaced"], campaign.LOADER),
     ],
 )
 def test_phase(said: list[str], phase: str) -> None:
