@@ -36,7 +36,12 @@ def layout_text() -> str:
     return json.dumps(facts, indent=2) + "\n"
 
 
-def make(folder: Path, first: bytes, others: list[bytes]) -> None:
+def environment_text(variables: dict[str, str]) -> str:
+    """The environment that is compiled in, as JSON: `field_update/environment.py` compares it with what is saved."""
+    return json.dumps(variables, indent=2, sort_keys=True) + "\n"
+
+
+def make(folder: Path, first: bytes, others: list[bytes], variables: dict[str, str]) -> None:
     """The folder `boot-loader`, which goes into the slot: SPL for each place, U-Boot, and the layout they are for.
 
     `first` is the whole image for the first place, `others` are those for the ones behind it.
@@ -47,3 +52,4 @@ def make(folder: Path, first: bytes, others: list[bytes]) -> None:
         (out / f"spl-{place}").write_bytes(marked(image, place))
     (out / "u-boot.img").write_bytes(first[layout.U_BOOT_OFFSET :])
     (out / "layout.json").write_text(layout_text(), encoding="utf-8")
+    (out / "environment.json").write_text(environment_text(variables), encoding="utf-8")

@@ -31,6 +31,8 @@ def describe(release: dict[str, str], now: Status) -> str:
     if last:
         what = f"{last['event']}: slot {last['slot']}, version {last['version'] or '(unknown)'}"
         lines.append("last: " + (f"{what}: {last['reason']}" if last["reason"] else what))
+    environment = now.get("environment", {})
+    lines += [f"environment: {text}" for text in (*environment.get("wrong", ()), *environment.get("noted", ()))]
     if now.get("problem"):
         lines.append(f"problem: {now['problem']}")
     return "\n".join(lines)

@@ -149,7 +149,7 @@ def build(board: Board) -> Path:
             kconfig.require("U-Boot", config.read_text(), elsewhere)
             cross.make("u-boot", tree, output, [IMAGE], fixed, log)
             others.append((output / IMAGE).read_bytes())
-        boot_loader.make(folder, (folder / IMAGE).read_bytes(), others)
+        boot_loader.make(folder, (folder / IMAGE).read_bytes(), others, variables(environment))
         shutil.rmtree(output)
         log.unlink()
 

@@ -121,7 +121,7 @@ def test_a_slot_without_a_boot_loader_is_said(tmp_path: Path) -> None:
 
 def test_what_the_build_puts_into_the_slot_is_what_the_board_reads(tmp_path: Path) -> None:
     images = [spl(str(place)) * 4 + u_boot("x") for place in range(2)]
-    carried.make(tmp_path, images[0], images[1:])
+    carried.make(tmp_path, images[0], images[1:], {})
     found = boot_loader.carried(tmp_path / carried.LOADER)
     assert [place_of(copy) for copy in found.spl] == [0, 1]
     assert found.spl[0] == images[0][:SPL], "a card that was made from the image has it already"

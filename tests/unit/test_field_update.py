@@ -17,6 +17,7 @@ sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
 from field_update import decide, system
 from field_update import state as state_file
 from field_update.commands import Commands
+from field_update.environment import Finding
 from field_update.state import INSTALLED, INSTALLING, BrokenState, Event, State, Store, Trial, parse
 from field_update.system import Check, Failure
 
@@ -43,7 +44,7 @@ class _Board(system.System):
         self.slot, self.order, self.done = booted, [booted], list[str]()
         self.checks, self.install_error, self.settled = [Check("10-units", True, "")], "", ""
         self.clock, self.cut = 100.0, -1
-        self.other_version = "0.9"
+        self.other_version, self.finding = "0.9", Finding([], [])
 
     def act(self, what: str) -> None:
         """Do `what`, unless the power goes before it."""
@@ -75,6 +76,9 @@ class _Board(system.System):
         if self.install_error:
             raise Failure(self.install_error)
         self.mark("active", "other")
+
+    def environment(self) -> Finding:
+        return self.finding
 
     def settle(self) -> str:
         return self.settled
@@ -255,7 +259,7 @@ def test_trial_is_over_at_its_deadline(board: _Board, commands: Commands, store:
     assert not commands.still(trial)
 
 
-@pytest.mark.parametrize("why", ["health", "settle"])
+@pytest.mark.parametrize("why", ["health", "settle", "environment"])
 def test_unhealthy_slot_goes_back_and_the_reason_is_kept(
     board: _Board, commands: Commands, store: Store, why: str
 ) -> None:
@@ -263,10 +267,11 @@ def test_unhealthy_slot_goes_back_and_the_reason_is_kept(
     board.boots()
     if why == "health":
         board.checks = [Check("50-captured", False, "made to fail")]
+    elif why == "environment":
+        board.finding = Finding(["made to fail"], ["worth a note"])
     else:
         board.settled = "made to fail"
-    assert commands.boot() is None
-    assert board.done == ["active other", "bad booted", "reboot"]
+    assert (commands.boot(), board.done) == (None, ["active other", "bad booted", "reboot"])
     with pytest.raises(Failure, match="has failed and is being reverted"):
         commands.commit()
     board.boots()
@@ -274,8 +279,7 @@ def test_unhealthy_slot_goes_back_and_the_reason_is_kept(
     assert commands.boot() is None
     last = store.load()[0].last
     assert last is not None
-    assert last.event == "reverted"
-    assert "made to fail" in last.reason
+    assert (last.event, "made to fail" in last.reason) == ("reverted", True)
     assert board.order == ["A"]
 
 

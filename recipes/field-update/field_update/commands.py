@@ -73,7 +73,7 @@ class Commands:
         """Why nothing may be installed now; empty when it may."""
         state, problem = self._store.load()
         found = preflight.refusals(self._system, state, offer, self._system.now())
-        return [*found, problem] if problem else found
+        return [*found, *filter(None, (problem, self._environment()))]
 
     def commit(self) -> None:
         """Make the booted slot, which is on trial, the one to stay. Raises Failure."""
@@ -108,6 +108,7 @@ class Commands:
         """Act on what this boot means; the trial whose deadline is to be kept, if there is one."""
         state, problem = self._store.load()
         decision = decide.at_boot(state, problem, self._system.booted())
+        self._canary(decision)
         self._say(f"{decision.action}{': ' + problem if problem else ''}")
         if problem:
             self._store.put_aside()
@@ -154,12 +155,25 @@ class Commands:
 
     def _examine(self, trial: Trial | None) -> Trial | None:
         self._note(decide.TRY, "running")
-        if reason := self._system.settle() or self.health():
+        if reason := self._environment() or self._system.settle() or self.health():
             self._note(decide.TRY, "failed")
             self.revert(f"health: {reason}")
             return None
         self._note(decide.TRY, "passed")
         return trial
+
+    def _canary(self, decision: decide.Decision) -> None:
+        """See whether Linux sees U-Boot's environment: once a boot, before the attempt counter is given back."""
+        if self._boot_file.exists() or decision.action == decide.LEAVE:
+            return
+        found = self._system.environment()
+        for text in (*found.wrong, *found.noted):
+            self._say(f"environment: {text}")
+        self._note("", "pending", found._asdict())
+
+    def _environment(self) -> str:
+        """What is wrong with the environment, as this boot found it, or an empty text."""
+        return "; ".join(f"environment: {text}" for text in self._boot()["environment"]["wrong"])
 
     def _state(self) -> State:
         return self._store.load()[0]
@@ -170,12 +184,13 @@ class Commands:
             raise Failure(refusal)
         return state.trial
 
-    def _note(self, action: str, health: str) -> None:
-        write_atomically(self._boot_file, json.dumps({"action": action, "health": health}) + "\n")
+    def _note(self, action: str, health: str, environment: dict[str, list[str]] | None = None) -> None:
+        facts = {"action": action, "health": health, "environment": environment or self._boot()["environment"]}
+        write_atomically(self._boot_file, json.dumps(facts) + "\n")
 
     def _boot(self) -> dict[str, Any]:
         try:
             boot: dict[str, Any] = json.loads(self._boot_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             boot = {"action": "", "health": "pending"}
-        return boot
+        return {"environment": {"wrong": [], "noted": []}, **boot}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import signal
@@ -11,6 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from field_update import environment
 
 REFUSED = Path("/run/field-update/refused")
 MOUNT = Path("/run/field-update/other-slot")
@@ -77,6 +80,16 @@ class System:
             # why our own handler refused it, RAUC does not know
             own = REFUSED.read_text(encoding="utf-8").strip() if REFUSED.exists() else ""
             raise Failure(f"rauc install: {own or _why(lines) or process.returncode}")
+
+    def environment(self) -> environment.Finding:
+        """What the canary finds in U-Boot's environment; that it cannot be read is wrong, too."""
+        try:
+            built = environment.BUILT.read_text(encoding="utf-8") if environment.BUILT.exists() else ""
+            config, rauc = (path.read_text(encoding="utf-8") for path in (environment.FW_ENV, environment.RAUC))
+            printed, slot = _output(["fw_printenv"]), self.booted()
+            return environment.examine(printed, config, rauc, built, slot, environment.read_device)
+        except (Failure, OSError, ValueError, configparser.Error) as error:
+            return environment.Finding([f"the environment cannot be examined: {error}"], [])
 
     def settle(self) -> str:
         """Wait until all units have been started; why they were not in time, or an empty text."""

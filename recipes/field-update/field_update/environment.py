@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""The canary of each boot: does Linux see the environment that U-Boot keeps?
+
+U-Boot has just taken one off BOOT_<slot>_LEFT and saved it. If Linux sees a full counter, or none, the two write to
+different places: an upgrade would be "activated" where U-Boot never looks. That is `wrong`: it undoes a trial and keeps
+a board from further ones. What else differs is `noted` only: a copy that a power cut has spoilt (the next save renews
+it), and names whose values are not the built U-Boot's (a saved environment outlives a new boot loader).
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+FW_ENV, RAUC = Path("/etc/fw_env.config"), Path("/etc/rauc/system.conf")
+BUILT = Path("/usr/lib/cyclone-capture/boot-loader/environment.json")
+HEADER_BYTES = 5  # CRC-32 (little-endian) of what follows the header, and a flag (U-Boot, include/env_internal.h)
+OWN = ("ethaddr", "hostname", "machine_id", "identity_args", "BOOT_ORDER")  # each board's own
+
+Read = Callable[[str, int, int], bytes]  # device, offset, bytes
+
+
+class Finding(NamedTuple):
+    """What is wrong, and what is only worth a note."""
+
+    wrong: list[str]
+    noted: list[str]
+
+
+def variables(printed: str) -> dict[str, str]:
+    """Variables of what `fw_printenv` printed."""
+    return {name: value for name, equals, value in (line.partition("=") for line in printed.splitlines()) if equals}
+
+
+def examine(printed: str, config: str, rauc: str, built: str, slot: str, read: Read) -> Finding:
+    """`printed` by fw_printenv, the texts of fw_env.config, RAUC's system.conf and the built environment, by slot."""
+    seen = variables(printed)
+    return Finding(counter(seen, rauc, slot), [*copies(config, read), *differences(seen, built)])
+
+
+def counter(seen: dict[str, str], rauc: str, slot: str) -> list[str]:
+    """Whether U-Boot's last act, one attempt less for this boot, is to be seen."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read_string(rauc)
+    attempts = settings.getint("system", "boot-attempts")
+    name = f"BOOT_{slot}_LEFT"
+    if "BOOT_ORDER" not in seen or name not in seen:
+        return [f"fw_printenv shows no BOOT_ORDER or no {name} (valid: U-Boot's environment; see /etc/fw_env.config)"]
+    try:
+        left = int(seen[name], 16)
+    except ValueError:
+        return [f"{name} is {seen[name]!r} (valid: a hexadecimal number)"]
+    if left >= attempts:
+        return [f"{name} is {left}: U-Boot has not counted this boot there (valid: at most {attempts - 1})"]
+    return []
+
+
+def copies(config: str, read: Read) -> list[str]:
+    """Copies of the environment that are neither whole nor blank."""
+    found = []
+    for line in config.splitlines():
+        words = line.split()
+        if not words or line.startswith("#"):
+            continue
+        device, offset, size = words[0], int(words[1], 0), int(words[2], 0)
+        copy = read(device, offset, size)
+        if not set(copy) <= {0} and zlib.crc32(copy[HEADER_BYTES:]) != int.from_bytes(copy[:4], "little"):
+            found.append(f"the environment's copy at {offset:#x} is not whole (valid: by the next save)")
+    return found
+
+
+def differences(seen: dict[str, str], built: str) -> list[str]:
+    """Names whose values are not those that were built into this version's U-Boot."""
+    wanted: dict[str, str] = json.loads(built) if built else {}
+    own = {name for name in wanted if name in OWN or (name.startswith("BOOT_") and name.endswith("_LEFT"))}
+    other = sorted(name for name in wanted.keys() - own if seen.get(name) != wanted[name])
+    return [f"saved by another U-Boot than this version's: {', '.join(other)}"] if other else []
+
+
+def read_device(device: str, offset: int, size: int) -> bytes:
+    """Part of a block device."""
+    with Path(device).open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(size)
