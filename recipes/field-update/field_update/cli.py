@@ -10,8 +10,10 @@
     field-update revert [--reason TEXT]               go back to the other slot now (reboots)
     field-update rollback [--deadline SECONDS]        try the system that the other slot holds (reboots)
     field-update boot-loader                          make SPL and U-Boot those that the running slot carries
+    field-update factory-reset                        empty /data but for the board's identity (reboots)
     field-update health                               run the health checks in /usr/lib/field-update/health.d
     field-update boot                                 what field-update-boot.service runs
+    field-update data                                 what field-update-data.service runs
 
 A slot that is on trial must be committed before its deadline, counted from power-on, or the board goes back by itself;
 so it does when a health check fails or when the slot does not come up. Exit status: 0 done, 1 refused, 2 usage.
@@ -28,6 +30,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from field_update.commands import Commands
+from field_update.data import Data
 from field_update.preflight import Offer
 from field_update.state import Trial
 from field_update.system import Failure, System
@@ -50,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1 if commands.health() else 0
         elif options.command == "boot":
             _boot(commands)
+        elif options.command == "data":
+            _data().boot(System().booted())
+        elif options.command == "factory-reset":
+            _data().ask_reset()
+            System().reboot()
         else:
             with _lock():
                 _act(commands, options)
@@ -104,6 +112,10 @@ def _print_status(commands: Commands, options: argparse.Namespace) -> None:
         print(f"{name:22} {value}")
 
 
+def _data() -> Data:
+    return Data(DATA.parent, _say)
+
+
 @contextlib.contextmanager
 def _lock() -> Iterator[None]:
     """One command at a time changes anything. Raises Failure when another one is at it."""
@@ -150,5 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     revert = commands.add_parser("revert")
     revert.add_argument("--reason", default="asked for")
     commands.add_parser("health")
+    commands.add_parser("factory-reset")
     commands.add_parser("boot")
+    commands.add_parser("data")
     return parser
