@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""What an upgrade does beside the slot, on the board: encrypted bundles, boot loader, canary, migration, reset."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firmware import bundle, deploy, engine, keys, payload, transfer
+from firmware.deploy import Offer
+from firmware.errors import TargetError
+from firmware.tree import Tree
+from tests.emulated.conftest import Linux
+from tests.emulated.service_board import shell
+
+pytestmark = pytest.mark.emulated
+
+SETTINGS = "/data/captured/settings"
+HOOK = f"#!/bin/sh\nset -e\n[ $1 = paths ] && echo {SETTINGS} && exit\n[ $1 = run ]\necho migrated >{SETTINGS}\n"
+# the same U-Boot, whose header has another time and, over that, another CRC
+OTHER_U_BOOT = """
+import pathlib, sys, zlib
+path = pathlib.Path(sys.argv[1])
+image = bytearray(path.read_bytes())
+image[4:12] = bytes(4) + b"\\0\\0\\0\\1"
+image[4:8] = zlib.crc32(image[:64]).to_bytes(4, "big")
+path.write_bytes(image)
+"""
+
+
+@pytest.fixture(scope="module")
+def inputs(linux: Linux) -> bundle.Inputs:
+    deploy.verdict(linux.target)
+    return engine.bundle_inputs(linux.board)
+
+
+def reboot(linux: Linux) -> deploy.Status:
+    """The status after a reboot."""
+    deploy.reboot(linux.target, lambda _text: None)
+    return deploy.verdict(linux.target)
+
+
+def offer(inputs: bundle.Inputs, folder: Path, name: str, edits: Tree) -> Offer:
+    version = f"{inputs.version.partition('+')[0]}+{name}"
+    return Offer(inputs.board.name, version, bundle.variant(inputs, folder, edits, version), "")
+
+
+def test_canary_finds_nothing_on_a_new_board_and_in_its_second_boot(linux: Linux, inputs: bundle.Inputs) -> None:
+    assert deploy.verdict(linux.target)["environment"] == {"wrong": [], "noted": []}
+    assert reboot(linux)["environment"] == {"wrong": [], "noted": []}
+
+
+def test_encrypted_bundle_is_taken_by_the_board_that_has_the_key(
+    linux: Linux, inputs: bundle.Inputs, tmp_path: Path
+) -> None:
+    for name in ("owner", "bundle"):
+        (tmp_path / name).mkdir()
+    owner = keys.make(tmp_path / "owner", "board")
+    secret = replace(inputs, signer=replace(inputs.signer, recipients=owner.authority))
+    made = offer(secret, tmp_path / "bundle", "secret", Tree(inputs.epoch))
+    with pytest.raises(TargetError, match=r"(?i)decrypt|encryption|key") as caught:
+        transfer.install(linux.target, made.bundle, made.version)
+    print(f"\n    without the key: {caught.value}")
+    linux.target.put((owner.folder / "ca.key").read_bytes(), "/data/identity/update.key", sudo=True)
+    linux.target.put(owner.authority.read_bytes(), "/data/identity/update.pem", sudo=True)
+    transfer.install(linux.target, made.bundle, made.version)
+    assert deploy.status(linux.target)["trial"]["version"] == made.version
+    shell(linux, "rauc status mark-active booted; rm /data/field-update/state.json")
+
+
+def test_new_boot_loader_boots_and_the_old_one_comes_back(linux: Linux, inputs: bundle.Inputs) -> None:
+    said = linux.target.output(["field-update", "boot-loader"], sudo=True, timeout=300)
+    assert said == "the boot loader is this one already\n"
+    shell(linux, f"cp -a {payload.LOADER} /run/loader")
+    linux.target.output(["python3", "-c", OTHER_U_BOOT, "/run/loader/u-boot.img"], sudo=True)
+    shell(linux, f"mount --bind /run/loader {payload.LOADER}")
+    said = linux.target.output(["field-update", "boot-loader"], sudo=True, timeout=300)
+    print(f"\n{said}")
+    assert said.splitlines()[0] == "U-Boot is written to place 1"
+    assert said.splitlines()[-1] == "the boot loader is new from the next boot on"
+    assert reboot(linux)["environment"]["wrong"] == []
+    said = linux.target.output(["field-update", "boot-loader"], sudo=True, timeout=300)
+    assert said.splitlines()[0] == "U-Boot is written to place 0", "it ran from place 1, and the slot has another one"
+    reboot(linux)
+    said = linux.target.output(["field-update", "boot-loader"], sudo=True, timeout=300)
+    assert said == "the boot loader is this one already\n"
+
+
+def test_data_that_was_migrated_comes_back_with_the_old_slot(
+    linux: Linux, inputs: bundle.Inputs, tmp_path: Path
+) -> None:
+    shell(linux, f"echo old >{SETTINGS}")
+    edits = Tree(inputs.epoch)
+    edits.file("/usr/lib/field-update/migrate.d/10-settings", HOOK, mode=0o755)
+    check = f"#!/bin/sh\ncat {SETTINGS}; exit 1\n"
+    edits.file("/usr/lib/field-update/health.d/99-sick", check, mode=0o755)
+    made = offer(inputs, tmp_path, "migrates", edits)
+    transfer.install(linux.target, made.bundle, made.version)
+    deploy.reboot(linux.target, lambda _text: None)
+    now = deploy.verdict(linux.target)
+    assert (now["booted"], now["last"]["event"]) == ("A", "reverted")
+    assert "99-sick: migrated" in now["last"]["reason"]
+    assert shell(linux, f"cat {SETTINGS}") == "old\n"
+
+
+def test_factory_reset_leaves_the_identity(linux: Linux, inputs: bundle.Inputs) -> None:
+    shell(linux, f"echo mine >{SETTINGS}")
+    before = shell(linux, "cat /data/identity/ssh/ssh_host_ed25519_key.pub"), linux.target.boot_id()
+    linux.target.output(["field-update", "factory-reset"], sudo=True)
+    linux.target.wait_for_reboot(before[1])
+    deploy.verdict(linux.target)
+    assert shell(linux, f"test -e {SETTINGS} || echo gone") == "gone\n"
+    assert shell(linux, "cat /data/identity/ssh/ssh_host_ed25519_key.pub") == before[0]
+    assert shell(linux, "ls /data/field-update") == "state.json\n"
