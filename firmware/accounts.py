@@ -16,6 +16,8 @@ from firmware.tree import Tree
 
 OPERATOR = "operator"
 OPERATOR_ID = 1000
+ENGINEER, ENGINEER_ID = "engineer", 1001  # who may do less: recipes/base-system/files/sudoers
+JOURNAL = "systemd-journal"  # Debian's group that may read all of the journal
 FIRST_ID, IDS = 400, 500
 FILES = ("passwd", "group", "shadow", "gshadow")
 NEVER_CHANGED = "20000"  # days since 1970, the shadow file's "last change"; 0 would ask for a new password
@@ -90,15 +92,19 @@ class Accounts:
 
 
 def install(tree: Tree, users: Iterable[SystemUser]) -> None:
-    """Make the operator and all recipes' system users and groups; the operator is in each of these groups."""
+    """Make operator, engineer and all recipes' system users and groups; the two people are in each of these groups."""
     accounts = Accounts(tree)
     accounts.lock()
     accounts.add_user(OPERATOR, OPERATOR_ID, "Operator", f"/home/{OPERATOR}", "/bin/bash")
+    accounts.add_user(ENGINEER, ENGINEER_ID, "Engineer", f"/home/{ENGINEER}", "/bin/bash")
+    accounts.add_member(JOURNAL, ENGINEER)
     for user in sorted(users, key=lambda user: user.name):
         accounts.add_user(user.name, number(user.name), "", "/nonexistent", "/usr/sbin/nologin")
         for group in sorted(user.groups):
             accounts.add_group(group, number(group))
             accounts.add_member(group, user.name)
             accounts.add_member(group, OPERATOR)
+            accounts.add_member(group, ENGINEER)
     accounts.write()
     tree.folder(f"/home/{OPERATOR}", 0o700, OPERATOR_ID)
+    tree.folder(f"/home/{ENGINEER}", 0o700, ENGINEER_ID)

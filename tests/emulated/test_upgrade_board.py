@@ -11,6 +11,8 @@ import pytest
 from firmware import bundle, deploy, engine, keys, payload, transfer
 from firmware.deploy import Offer
 from firmware.errors import TargetError
+from firmware.known_hosts import KnownHosts
+from firmware.ssh import Target, Unreachable
 from firmware.tree import Tree
 from tests.emulated.conftest import Linux
 from tests.emulated.service_board import shell
@@ -68,6 +70,21 @@ def test_encrypted_bundle_is_taken_by_the_board_that_has_the_key(
     transfer.install(linux.target, made.bundle, made.version)
     assert deploy.status(linux.target)["trial"]["version"] == made.version
     shell(linux, "rauc status mark-active booted; rm /data/field-update/state.json")
+
+
+def test_engineer_may_do_what_is_listed_and_no_more(linux: Linux, inputs: bundle.Inputs) -> None:
+    known = KnownHosts(linux.emulator.folder / "known_hosts")
+    target = Target(linux.target.host, linux.target.port, "engineer", known=known)
+    with pytest.raises(Unreachable, match="does not let engineer in"):
+        target.connect()
+    own = linux.target.output(["cat", "/data/identity/ssh/authorized_keys"], sudo=True)
+    linux.target.put(own.encode(), "/data/identity/ssh/engineer_keys", mode=0o644, sudo=True)
+    with target:
+        for command in (["sh", "-c", "id"], ["cat", "/data/identity/update.key"], ["field-update", "factory-reset"]):
+            assert target.run(command, sudo=True).status, f"{command} is allowed"
+        assert "health" in target.output(["field-update", "status"], sudo=True)
+        assert "state" in target.output(["capturectl", "status", "--json"])
+        assert target.output(["journalctl", "-u", "field-update-boot", "-o", "cat", "--no-pager"])
 
 
 def test_new_boot_loader_boots_and_the_old_one_comes_back(linux: Linux, inputs: bundle.Inputs) -> None:

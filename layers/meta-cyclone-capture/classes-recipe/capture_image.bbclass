@@ -13,7 +13,8 @@ CYCLONE_CAPTURE_VERSION ??= "0"
 RAUC_KEYRING_FILE ??= ""
 
 # Log-in is by key only: no password fits "*".
-EXTRA_USERS_PARAMS = "useradd --uid 1000 --user-group --no-create-home --shell ${base_bindir}/sh --password '*' operator;"
+EXTRA_USERS_PARAMS = "useradd --uid 1000 --user-group --no-create-home --shell ${base_bindir}/sh --password '*' operator; \
+    useradd --uid 1001 --user-group --no-create-home --shell ${base_bindir}/sh --password '*' engineer;"
 
 ROOTFS_POSTPROCESS_COMMAND += "capture_overrides capture_folders capture_boot_files capture_keyring capture_release"
 
