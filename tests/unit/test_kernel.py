@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware import board, cross, device_tree, kconfig, kernel, progress
+from firmware import board, cross, device_tree, kconfig, kernel, paths, progress, render
 from firmware.errors import UserError
 
 pytestmark = pytest.mark.unit
@@ -115,3 +115,13 @@ def test_progress_counts_objects_not_chatter(tmp_path: Path, monkeypatch: pytest
 def test_what_else_the_host_has_stays_out_of_the_configuration(tmp_path: Path) -> None:
     command = cross.command(tmp_path, tmp_path / "out")
     assert {"RUSTC=no-rustc", "PAHOLE=no-pahole"} <= set(command)
+
+
+def test_bundle_formats_that_rauc_takes_can_be_mapped_by_the_kernel() -> None:
+    """Seen on a board: `crypt` was in the list, and "Failed to load dm table: Invalid argument" was the answer."""
+    formats = render.text("update/system.conf.j2", board.load(board.DEFAULT_BOARD)).split("bundle-formats=")[1]
+    needs = {"verity": ["DM_VERITY"], "crypt": ["DM_VERITY", "DM_CRYPT", "CRYPTO_AES", "CRYPTO_CBC"]}
+    have = kconfig.parse(
+        (paths.ROOT / "layers/meta-cyclone-capture/recipes-kernel/linux/files/capture.cfg").read_text(encoding="utf-8")
+    )
+    assert {have.get(f"CONFIG_{name}") for form in formats.split("\n")[0].split() for name in needs[form]} == {"y"}
