@@ -67,14 +67,17 @@ class Counter(Checker):
         self._next: int | None = None
         self._ramp: Words = np.empty(0, np.uint32)
         self._offset: Words = np.empty(0, np.uint32)
+        self._wrong: npt.NDArray[np.bool_] = np.empty(0, np.bool_)
 
     def _check(self, words: Words, gap: bool, first: bool) -> None:
         if len(self._ramp) < len(words):
             self._ramp = np.arange(len(words), dtype=np.uint32)
             self._offset = np.empty(len(words), np.uint32)
+            self._wrong = np.empty(len(words), np.bool_)  # made once: the kernel clears new memory each time
         offset = np.subtract(words, self._ramp[: len(words)], out=self._offset[: len(words)])
         expected = self._next if self._next is not None else 0 if first else int(offset[0])
-        wrong = int(np.count_nonzero(offset != np.uint32(expected)))
+        differs = np.not_equal(offset, np.uint32(expected), out=self._wrong[: len(words)])
+        wrong = int(np.count_nonzero(differs))
         begin = expected
         if wrong and gap:
             begin = self._follow_steps(offset, expected)

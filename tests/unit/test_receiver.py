@@ -106,6 +106,22 @@ def test_silence_is_an_error_after_the_timeout() -> None:
         receive("127.0.0.1", listener.getsockname()[1], timeout=0.05)
 
 
+def test_silence_inside_a_payload_is_an_error_after_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        silent: list[socket.socket] = []
+
+        def work() -> None:
+            silent.append(listener.accept()[0])
+            silent[0].sendall(stream(blocks_of(counter()))[:1000])
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        with pytest.raises(TargetError, match=r"nothing came for 0\.25 s, behind 0 bytes"):
+            receive("127.0.0.1", listener.getsockname()[1], timeout=0.25)
+        thread.join()
+        silent[0].close()
+
+
 @pytest.mark.parametrize("kind", ["counter", "prbs31"])
 def test_whole_stream_is_whole(serve: Serve, kind: str) -> None:
     seen = got(serve, stream(blocks_of(counter() if kind == "counter" else prbs31())), kind)
