@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
-import threading
 import wave
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cyclone_capture as cc
@@ -31,29 +29,6 @@ pytestmark = pytest.mark.unit
 
 BLOCK = 4096
 Serve = Callable[[bytes], int]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Sends the given bytes to who connects."""
-    threads: list[threading.Thread] = []
-
-    def begin(data: bytes) -> int:
-        listener = socket.create_server(("127.0.0.1", 0))
-
-        def work() -> None:
-            with listener:
-                connection, _ = listener.accept()
-                with connection:
-                    connection.sendall(data)
-
-        threads.append(threading.Thread(target=work))
-        threads[-1].start()
-        return int(listener.getsockname()[1])
-
-    yield begin
-    for thread in threads:
-        thread.join(20)
 
 
 def capture(count: int = 4, gap: int | None = None) -> bytes:

@@ -24,29 +24,6 @@ Serve = Callable[[bytes], int]
 COUNT = 1024
 
 
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Listens on a port and sends the given bytes to who connects."""
-    threads: list[threading.Thread] = []
-
-    def begin(data: bytes) -> int:
-        listener = socket.create_server(("127.0.0.1", 0))
-
-        def work() -> None:
-            with listener:
-                connection, _ = listener.accept()
-                with connection:
-                    connection.sendall(data)
-
-        threads.append(threading.Thread(target=work))
-        threads[-1].start()
-        return int(listener.getsockname()[1])
-
-    yield begin
-    for thread in threads:
-        thread.join(20)
-
-
 def stream(blocks: list[Block], gaps: dict[int, int] | None = None, first: int = 0, end: bool = True) -> bytes:
     """Records of `blocks`; `gaps` gives lost bytes by place."""
     gaps = gaps or {}

@@ -7,7 +7,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import mmap
 import os
 import time
 from collections.abc import Iterator
@@ -29,14 +28,6 @@ from tests.unit.test_service import Bench
 pytestmark = pytest.mark.unit
 MIB = 1 << 20
 SOURCE = Source("de0-nano-soc", "counter", 4_000_000, None)
-
-
-@pytest.fixture
-def ring() -> memoryview:
-    """Page-aligned memory, as the ring's."""
-    memory = mmap.mmap(-1, 4 * MIB)
-    memory.write(os.urandom(4 * MIB))
-    return memoryview(memory)
 
 
 @pytest.fixture

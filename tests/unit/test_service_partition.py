@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import json
-import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,14 +28,6 @@ pytestmark = pytest.mark.unit
 MIB = 1 << 20
 HALF = 512 << 10
 SOURCE = Source("de0-nano-soc", "counter", 4_000_000, None)
-
-
-@pytest.fixture
-def ring() -> memoryview:
-    """Page-aligned memory, as the ring's."""
-    memory = mmap.mmap(-1, 4 * MIB)
-    memory.write(os.urandom(4 * MIB))
-    return memoryview(memory)
 
 
 @pytest.fixture
