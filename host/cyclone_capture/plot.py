@@ -78,6 +78,7 @@ def spectrum(recording: Recording) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 def _figure(recording: Recording) -> Any:
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import EngFormatter
     except ImportError as error:
         raise UserError("plot needs matplotlib (valid: pip install 'cyclone-capture[plot]')") from error
     rate = recording.rate or 1.0
@@ -90,14 +91,17 @@ def _figure(recording: Recording) -> Any:
     wave.set(title=recording.path.name, ylabel=kind, xlabel=unit, xlim=(0, len(recording.samples) / rate))
     frequency, level = spectrum(recording)
     lines.plot(frequency, level, linewidth=0.8)
-    lines.set(ylabel="dB", xlabel="Hz" if recording.rate else "cycles a sample", ylim=(max(-140, level.min()) - 5, 5))
+    lines.set(ylabel="dB", xlabel="" if recording.rate else "cycles a sample", ylim=(max(-140, level.min()) - 5, 5))
+    lines.margins(x=0)
+    if recording.rate:
+        lines.xaxis.set_major_formatter(EngFormatter("Hz"))
     lines.grid(alpha=0.3)
     for first, count, gone in recording.gaps:
         for axes in (wave, lost):
             axes.axvspan(
                 first / rate, (first + max(count, 1)) / rate, color="tab:red", alpha=0.25 if axes is wave else 1
             )
-        lost.annotate(f"{gone:,} B", (first / rate, 0.5), fontsize=8)
+        lost.annotate(f"{gone:,} B", (first / rate, 0.5), fontsize=8, bbox={"color": "white", "alpha": 0.8})
     total = sum(gone for _, _, gone in recording.gaps)
     said = f"{len(recording.gaps)} gaps, {total:,} bytes lost" if recording.gaps else "no gaps"
     lost.set(title=said, yticks=[], xlabel=unit, xlim=(0, len(recording.samples) / rate))
