@@ -58,7 +58,7 @@ def no_complaints(board: Linux) -> Iterator[None]:
 
 def complaints_in(said: str) -> list[str]:
     """What the kernel complains of in its log, what is expected left out."""
-    said = OUT_OF_MEMORY.sub(lambda report: "\n".join(re.findall(r".*capture-ring.*", report[0])), said)
+    said = OUT_OF_MEMORY.sub(lambda report: "\n".join(["", *re.findall(r".*capture-ring.*", report[0]), ""]), said)
     lines = (line for line in said.splitlines() if not OVERLAY_LEAK.search(line))
     return [
         line for line in lines if re.search(r"WARNING|BUG|Oops|Call trace|leak|capture-ring.*(does not|cannot)", line)
