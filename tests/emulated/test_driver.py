@@ -128,6 +128,11 @@ def test_transfer_that_ends_early_loses_no_byte(capture: Linux, length: int) -> 
     assert capture.faults.msgdma.injected().shortened_descriptors >= 7
 
 
+def test_drain_moves_the_last_block_together(capture: Linux) -> None:
+    capture.faults.msgdma.shorten(1, 40_000)
+    run(capture, "fault_cases", "drain_closes_up_a_part")
+
+
 def test_short_buffers_of_user_space_hold_every_byte(capture: Linux) -> None:
     capture.faults.msgdma.shorten(7, 8192)
     run(capture, "fault_cases", "short_buffers_hold_every_byte")

@@ -73,6 +73,7 @@ struct capture_stream {
  * @watch: looks for lost interrupts while a capture runs
  * @end: ends a capture that has reached its end by itself
  * @warned: a lost interrupt of this capture was logged
+ * @loss_ends: bytes of the stream in front of which all losses lie that blocks have reported
  */
 struct capture {
 	struct kref kref;
@@ -95,6 +96,7 @@ struct capture {
 	struct delayed_work watch;
 	struct work_struct end;
 	bool warned;
+	u64 loss_ends;
 };
 
 struct capture *capture_create(struct device *dev);

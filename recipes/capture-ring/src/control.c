@@ -112,6 +112,7 @@ int capture_start(struct capture *capture, const struct capture_ring_start *star
 	}
 	capture->way = CAPTURE_WAY_OPEN;
 	capture->warned = false;
+	capture->loss_ends = 0;
 	capture_ring_begin(ring, start->flags & CAPTURE_RING_START_LIMIT ? start->blocks : 0);
 	capture_ring_feed(ring);
 	capture_source_run(&capture->source, true);
@@ -188,20 +189,36 @@ static u32 empty_fifo(struct capture *capture)
 	}
 }
 
+/* The block holds @bytes; chunks that the DMA has done may have ended early, with a hole behind them. */
+static u32 close_up_part(struct capture *capture, struct capture_block *block, u32 bytes)
+{
+	const struct capture_dma_part *known = &capture->dma->part;
+	unsigned int i;
+
+	block->chunks[known->chunk].filled = bytes - known->bytes;
+	for (i = known->chunk + 1; i < block->nr_chunks; i++)
+		block->chunks[i].filled = 0;
+	return capture_block_close_up(capture->ring.dev, block) ? CAPTURE_RING_BLOCK_ERROR : 0;
+}
+
 /*
  * The DMA is quiet, and what it took of the source is in memory: what no full block accounts for is in the oldest
- * block. So are losses that no block has reported, if they are not right behind it.
+ * block. So are losses that no block has reported, if they are not right behind it, and maybe such as were counted when
+ * a block reported one before them.
  */
 static u64 deliver_part(struct capture *capture, u64 taken)
 {
+	const struct capture_dma_part *known = &capture->dma->part;
 	struct capture_ring *ring = &capture->ring;
 	struct capture_block *block = capture_ring_oldest(ring);
 	u64 part = taken - ring->counters.bytes_filled, lost = capture_source_lost(&capture->source);
-	bool gap = lost != ring->source_lost;
+	bool gap = lost != ring->source_lost || capture->loss_ends > ring->counters.bytes_filled;
+	u32 flags = CAPTURE_RING_BLOCK_SHORT | known->flags | (gap ? CAPTURE_RING_BLOCK_GAP : 0);
 
-	if (!block || ring->ending || !part || part >= block->bytes)
+	if (!block || ring->ending || !part || part >= block->bytes || part < known->bytes)
 		return 0;
-	capture_ring_complete(ring, part, CAPTURE_RING_BLOCK_SHORT | (gap ? CAPTURE_RING_BLOCK_GAP : 0), gap, lost);
+	flags |= close_up_part(capture, block, part);
+	capture_ring_complete(ring, part, flags, max_t(u32, known->gaps, gap), lost);
 	return part;
 }
 
@@ -323,7 +340,12 @@ void capture_complete_lost(struct capture *capture, u32 bytes, u32 flags, u32 ga
  */
 void capture_complete(struct capture *capture, u32 bytes, u32 flags, u32 gaps)
 {
-	u64 lost = flags & CAPTURE_RING_BLOCK_GAP ? capture_source_lost(&capture->source) : 0;
+	u64 lost = 0;
 
+	if (flags & CAPTURE_RING_BLOCK_GAP) {
+		lost = capture_source_lost(&capture->source);
+		/* read behind it: what was lost and counted lies no further */
+		capture->loss_ends = capture_source_produced(&capture->source) - lost;
+	}
 	capture_complete_lost(capture, bytes, flags, gaps, lost);
 }

@@ -41,17 +41,33 @@ struct capture_dma_ops {
 };
 
 /**
+ * struct capture_dma_part - what a provider knows of the block in whose middle it was stopped
+ * @chunk: the first chunk that is not done; of those before it @filled is set
+ * @bytes: bytes in those before it
+ * @flags: CAPTURE_RING_BLOCK_* of those before it
+ * @gaps: gaps in those before it
+ */
+struct capture_dma_part {
+	unsigned int chunk;
+	u32 bytes;
+	u32 flags;
+	u32 gaps;
+};
+
+/**
  * struct capture_dma - a provider's instance, embedded in its own structure
  * @ops: the provider
  * @capture: whom it works for
  * @device: the device that masters the bus: blocks are mapped for it
  * @stops_anywhere: a stop in the middle of a block leaves what is filled, up to the last word
+ * @part: with @stops_anywhere: what the last stop has left in the oldest block
  */
 struct capture_dma {
 	const struct capture_dma_ops *ops;
 	struct capture *capture;
 	struct device *device;
 	bool stops_anywhere;
+	struct capture_dma_part part;
 };
 
 struct capture_dma *capture_msgdma_create(struct capture *capture);

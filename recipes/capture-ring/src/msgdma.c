@@ -272,6 +272,9 @@ static int msgdma_stop(struct capture_dma *dma)
 	if (ret)
 		dev_warn(dma->capture->dev, "the mSGDMA does not stop (status %#x), resetting it\n", status);
 	msgdma_reap(msgdma);
+	dma->part = (struct capture_dma_part){
+		.chunk = msgdma->chunk, .bytes = msgdma->bytes, .flags = msgdma->flags, .gaps = msgdma->gaps
+	};
 	ret = msgdma_reset(msgdma);
 	if (!ret)
 		msgdma_forget(msgdma);

@@ -246,8 +246,9 @@ static bool feed_one(struct capture_ring *ring)
 	overwritten = block->state == CAPTURE_DONE;
 	if (block->user)
 		block->user->written = true;
-	/* no sync of an overwritten one, for it was not the CPU's, or nobody wrote what the CPU has of it */
-	block->synced = false;
+	/* an overwritten one was not the CPU's, unless its data had to be moved: no dirty line may outlive that */
+	if (block->synced)
+		capture_block_for_device(ring->dev, block);
 	ring_move(ring, block, CAPTURE_HARDWARE);
 	if (overwritten)
 		overwrite(ring, block);

@@ -120,6 +120,28 @@ def case_short_buffers_hold_every_byte() -> None:
         ring.stop()
 
 
+def produced() -> int:
+    """Bytes that the source has generated in this capture."""
+    registers = Path("/sys/kernel/debug/capture0/registers").read_text()
+    return next(int(line.split()[-1]) for line in registers.splitlines() if "\tproduced\t" in line)
+
+
+def case_drain_closes_up_a_part() -> None:
+    """The first chunk of a block ended early, and the capture ends in the second one."""
+    with Device() as ring:
+        ring.setup(4 * MIB, 2)
+        view = ring.map()
+        ring.start(rate=4_000_000)
+        while produced() < 3 * MIB // 2:
+            pass
+        end = ring.end(device.DRAIN)
+        (block,) = ring.dequeue(1)
+        assert (block.sequence, block.bytes, block.flags) == (0, end.bytes, device.SHORT)
+        assert block.bytes >= MIB
+        assert is_counter(view[block.index * 4 * MIB :][: block.bytes], 0)
+        view.release()
+
+
 def case_loss_is_exact() -> None:
     """Argument: bytes that the source will lose."""
     with Device() as ring:
