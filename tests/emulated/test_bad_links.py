@@ -25,7 +25,7 @@ from firmware.tree import Tree
 from tests.emulated.conftest import Linux
 from tests.emulated.service_board import shell
 
-pytestmark = pytest.mark.emulated
+pytestmark = [pytest.mark.emulated, pytest.mark.slow]
 
 MIB = 1 << 20
 NEW_BYTES = 8 * MIB  # what no slot of the board holds yet

@@ -17,7 +17,7 @@ from firmware.tree import Tree
 from tests.emulated.conftest import Linux
 from tests.emulated.service_board import shell
 
-pytestmark = pytest.mark.emulated
+pytestmark = [pytest.mark.emulated, pytest.mark.slow]
 
 SETTINGS = "/data/captured/settings"
 HOOK = f"#!/bin/sh\nset -e\n[ $1 = paths ] && echo {SETTINGS} && exit\n[ $1 = run ]\necho migrated >{SETTINGS}\n"
