@@ -119,15 +119,18 @@ def test_recording_beside_a_reader_is_whole_and_the_same(unit: UnderTest, scaled
 def test_pressure_of_all_kinds_at_once_makes_no_gap(unit: UnderTest, scaled: Callable[[int], int]) -> None:
     """CPU, memory, disk and network are kept busy on the board while it captures at a steady rate."""
     load = (
-        "trap 'kill $(jobs -p); rm -f /data/acceptance.tmp' EXIT; (while :; do :; done) & "
-        "(while :; do head -c 67108864 /dev/zero | tail -c 1 >/dev/null; done) & "
-        "(while :; do dd if=/dev/zero of=/data/acceptance.tmp bs=1M count=16 conv=fsync status=none; done) & "
-        "read -r _"
+        "(while :; do :; done) & a=$!; "
+        "(while :; do head -c 67108864 /dev/zero | tail -c 1 >/dev/null; done) & b=$!; "
+        "(while :; do dd if=/dev/zero of=/data/acceptance.tmp bs=1M count=16 conv=fsync status=none; done) & c=$!; "
+        "trap 'kill $a $b $c; wait; rm -f /data/acceptance.tmp' EXIT; read -r _"
     )
     channel = unit.target.transport.open_session(timeout=60)
     with channel:
         channel.exec_command("sudo -n -- sh -c " + shlex.quote(load))
         seen = unit.capture(pattern="counter", rate=1_000_000, total=scaled(16))
+        channel.shutdown_write()
+        assert channel.status_event.wait(60), "the load does not end"
+    unit.wait_on_board("! ps -eo args | grep -q '[a]cceptance[.]tmp'")
     assert seen.bytes == scaled(16)
     assert seen.whole, str(seen)
 
