@@ -156,15 +156,20 @@ def case_stop_ends_a_read_that_waits() -> None:
 
 
 def case_killed_reader_leaves_the_device_free() -> None:
+    reading, telling = os.pipe()
     child = os.fork()
     if not child:
         ring = Device()
         ring.start(rate=4)
+        os.write(telling, b"next is the read")
         os.read(ring.fd, 4096)
         os._exit(1)
-    while not Path(f"/proc/{child}/wchan").read_text().strip("0\n") and Path(f"/proc/{child}/stat").exists():
-        time.sleep(0.01)
-    time.sleep(0.1)
+    os.close(telling)
+    assert os.read(reading, 64), "the child ended early"
+    while (state := Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0]) != "S":
+        assert state in "RD", state  # asleep it can be in the read only
+        time.sleep(0.01)  # paces the question
+    os.close(reading)
     os.kill(child, signal.SIGKILL)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     with Device() as ring:
