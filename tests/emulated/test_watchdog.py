@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from firmware import deploy
 from firmware.emulator import Emulator
 from firmware.errors import TargetError
 from firmware.faults import Faults
@@ -149,6 +150,13 @@ def test_software_reset_in_u_boot_is_cold_and_says_so(emulator: Emulator) -> Non
     prompt.send("reset", until=r"U-Boot SPL \d+")
     prompt.enter()
     assert reset_reasons(prompt) == SOFTWARE_COLD
+
+
+@pytest.fixture
+def linux(linux: Linux) -> Linux:
+    """The board, its boot judged: one that ends before has used up an attempt of the slot, and there are three."""
+    deploy.verdict(linux.target)
+    return linux
 
 
 def test_linux_that_hangs_is_bitten_and_boots_again(linux: Linux) -> None:
