@@ -134,12 +134,17 @@ class _Session(paramiko.ServerInterface):
                 connection, origin = listener.accept()
             except OSError:
                 return
-            channel = self._transport.open_forwarded_tcpip_channel(origin, (address, port))
+            try:
+                channel = self._transport.open_forwarded_tcpip_channel(origin, (address, port))
+            except (OSError, EOFError, paramiko.SSHException):
+                connection.close()  # the client refused it, or is gone
+                continue
             threading.Thread(target=_join, args=(connection, channel), daemon=True).start()
 
 
 def _join(connection: socket.socket, channel: paramiko.Channel) -> None:
-    with contextlib.closing(connection), contextlib.closing(channel):
+    gone = contextlib.suppress(OSError, EOFError)  # a channel says EOFError to its close when the transport has ended
+    with gone, contextlib.closing(connection), contextlib.closing(channel):
         back = threading.Thread(target=_pump, args=(channel, connection), daemon=True)
         back.start()
         _pump(connection, channel)
