@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,16 @@ def test_every_source_file_names_its_licence() -> None:
 def test_modules_stay_small() -> None:
     long = {name: len((paths.ROOT / name).read_text().splitlines()) for name in tracked("*.py")}
     assert {name: lines for name, lines in long.items() if lines > 400} == {}
+
+
+def test_links_lead_nowhere_outside_the_tree() -> None:
+    """A link to anything else is a path of somebody's machine; /dev/null masks a unit or a rule of udev."""
+    command = ["/usr/bin/env", "git", "ls-files", "--stage"]
+    out = subprocess.run(command, cwd=paths.ROOT, check=True, capture_output=True, text=True).stdout
+    links = [paths.ROOT / line.split("\t")[1] for line in out.splitlines() if line.startswith("120000")]
+    assert links
+    assert [link for link in links if str(link.readlink()) != "/dev/null" and not _inside(link)] == []
+
+
+def _inside(link: Path) -> bool:
+    return not link.readlink().is_absolute() and link.resolve(strict=True).is_relative_to(paths.ROOT)
