@@ -19,6 +19,12 @@ LOG_IN = "test_no_password_and_no_root_log_in"
 PASSWORD = "test_password_is_refused_over_the_network"  # noqa: S105  # a test's name
 SLOT = "test_booted_slot_is_committed_and_first_to_be_tried"
 NODE = "/sys/firmware/devicetree/base/soc/capture@ff200000"
+SERVICE = "/usr/lib/captured/captured"
+RESTART = "systemctl restart captured"
+# CAPTURE_RING_IOC_SETUP with 32 blocks, before the service asks what it has got
+SMALL_RING = (
+    r"s/^\( *\)self\._identify(fabric_id)$/\1fcntl.ioctl(self._fd, 0xC0404346, bytes([0] * 4 + [32] + [0] * 59))\n&/"
+)
 DRIVER = "/sys/bus/platform/drivers/capture-ring"
 FULL = (
     "for s in 1G 256M 64M 16M 4M 1M 128K; do i=0; "
@@ -60,6 +66,12 @@ def sshd(edit: str) -> tuple[str, str]:
     """Scripts that make sshd's settings other ones."""
     spoil, mend = cover("/etc/ssh/sshd_config.d/10-capture.conf", edit)
     return f"{spoil}; systemctl reload ssh", f"{mend}; systemctl reload ssh"
+
+
+def serving_with(module: str, edit: str) -> tuple[str, str]:
+    """Scripts that run the service with one of its modules changed, and as it was."""
+    spoil, mend = cover(f"{SERVICE}/{module}.py", edit)
+    return f"{spoil}; {RESTART}", f"{mend}; {RESTART}"
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -181,6 +193,7 @@ FAULTS: tuple[Fault, ...] = (
         f"echo ff200000.capture >{DRIVER}/unbind",
         f"echo ff200000.capture >{DRIVER}/bind; until [ -c /dev/capture0 ]; do sleep 0.1; done",
     ),
+    Fault("ring too small", ("test_ring_is_as_large_as_promised",), *serving_with("ring", SMALL_RING)),
     Fault("network card copies", (LONG,), GATHER.format(on=0), GATHER.format(on=1)),
     Fault("one wrong sample", (LONG,), inject=lambda faults: faults.source.flip(1)),
     Fault("stale cache lines", (LONG,), inject=lambda faults: faults.msgdma.leave_stale(8)),
