@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 SOURCES = Path(__file__).parent / "on_board"
 PLACE = "/run/on_board"
 PACKAGE = "tests.emulated.on_board"
-PYTHON = ("env", "-C", PLACE, "python3", "-m")
+PYTHON = ("env", "-C", PLACE, "python3", "-X", "faulthandler", "-m")  # says where it was, when it is ended
 CASE_SECONDS = 120
+GRACE_SECONDS = 60
 # the kernel's word on an overlay that adds a property to a node which is there already
 OVERLAY_LEAK = re.compile(r"OF: overlay: WARNING: memory leak will occur if overlay removed")
 # its word, with a call trace, on a case that was to run out of its control group's memory
@@ -74,8 +75,10 @@ def push_cases(target: Target) -> None:
 
 
 def run_case(target: Target, module: str, case: str, *arguments: str, seconds: float = CASE_SECONDS) -> str:
-    """Run a case on the board. TargetError: it failed, with its traceback."""
-    return target.output([*PYTHON, f"{PACKAGE}.{module}", case, *arguments], sudo=True, timeout=seconds)
+    """Run a case on the board. TargetError: it failed, with its traceback; one that takes too long is ended there."""
+    ended = ["timeout", "--signal=ABRT", "--kill-after=5", str(seconds)]
+    command = [*ended, *PYTHON, f"{PACKAGE}.{module}", case, *arguments]
+    return target.output(command, sudo=True, timeout=seconds + GRACE_SECONDS)
 
 
 def run(board: Linux, module: str, case: str, *arguments: str) -> str:

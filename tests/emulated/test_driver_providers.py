@@ -117,9 +117,9 @@ def test_stop_in_the_middle_of_a_block_ends_what_the_engine_cannot_end(capture: 
 def insert(capture: Linux, text: str, folder: Path) -> None:
     """Make the overlay a part of the device tree, until its module is unloaded."""
     capture.target.put(overlay.compile_overlay(text, folder).read_bytes(), "/run/variant.dtbo", sudo=True)
-    module = kernel_module.build("overlay", kernel.build(capture.board))
-    capture.target.put(module.read_bytes(), "/run/overlay.ko", sudo=True)
-    capture.target.output(["insmod", "/run/overlay.ko", "path=/run/variant.dtbo"], sudo=True)
+    module = kernel_module.build("live-overlay", kernel.build(capture.board))
+    capture.target.put(module.read_bytes(), "/run/live-overlay.ko", sudo=True)
+    capture.target.output(["insmod", "/run/live-overlay.ko", "path=/run/variant.dtbo"], sudo=True)
 
 
 def wait_for_device(capture: Linux) -> None:
@@ -134,7 +134,7 @@ def applied(capture: Linux, text: str, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        capture.target.output(["rmmod", "overlay"], sudo=True)
+        capture.target.output(["rmmod", "live-overlay"], sudo=True)
         wait_for_device(capture)
 
 

@@ -161,7 +161,7 @@ def case_loss_is_exact() -> None:
         assert 4 * (last + 1) == position + lost
         ring.stop()
         assert lost == int(sys.argv[2])
-        assert gaps == 1
+        assert gaps in (1, 2)  # as far as the hardware tells them apart: a part may have been reported already
         assert ring.statistics().bytes_lost == lost
         view.release()
 

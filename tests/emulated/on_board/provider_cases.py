@@ -53,6 +53,7 @@ def case_stop_and_start_again() -> None:
             ring.stop()
             counts = ring.statistics()
             assert (counts.blocks_hardware, counts.bytes_lost) == (0, 0)
+            ring.enqueue([block.index])
         view.release()
 
 
@@ -111,7 +112,7 @@ def case_overlay_goes_with_sends_in_flight() -> None:
         sender.setblocking(False)
         ring.start()
         calls = send_all(ring, sender)
-        subprocess.run(["/usr/sbin/rmmod", "overlay"], check=True)
+        subprocess.run(["/usr/sbin/rmmod", "live-overlay"], check=True)
         refused(errno.ENODEV, ring.stop)
         assert ring.ring is not None
         ring.close()

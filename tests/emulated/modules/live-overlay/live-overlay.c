@@ -2,8 +2,8 @@
 /*
  * A device tree overlay on a running kernel, which has no other way in for it:
  *
- *	insmod overlay.ko path=FILE		applies it
- *	rmmod overlay				takes it away again, and with it the devices that it brought
+ *	insmod live-overlay.ko path=FILE	applies it
+ *	rmmod live-overlay			takes it away again, and with it the devices that it brought
  */
 #include <linux/kernel_read_file.h>
 #include <linux/module.h>
