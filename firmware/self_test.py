@@ -9,6 +9,7 @@ has the faults, `self-test.json` beside the acceptance report keeps the table, a
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -56,6 +57,26 @@ class SelfTest(Strict):
     def text(self) -> str:
         """The table as a JSON file."""
         return json.dumps(self.model_dump(), indent=1) + "\n"
+
+    def add(self, row: Row) -> None:
+        """Keep the row, in place of an earlier one of the same fault."""
+        self.rows[:] = [*(other for other in self.rows if other.fault != row.fault), row]
+
+    def holds(self, faults: Iterable[str]) -> bool:
+        """Whether each of the faults has its row."""
+        return {row.fault for row in self.rows} >= set(faults)
+
+    def save(self, folder: Path) -> None:
+        """Write the table into `folder`, which need not be there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / NAME).write_text(self.text(), encoding="utf-8")
+
+
+def begin(folder: Path, board: str, tree: str, began: str) -> SelfTest:
+    """The table of `folder`, if it is one of the same board and tree, so that a self-test may be made in parts."""
+    found = load(folder)
+    same = found is not None and (found.board, found.tree) == (board, tree)
+    return found if found and same else SelfTest(board=board, tree=tree, began=began)
 
 
 def row(fault: str, wanted: tuple[str, ...], verdict: Verdict) -> Row:

@@ -2,7 +2,8 @@
 """Self-test of the acceptance suite: every fault of `acceptance_faults.py` fails the right case, and only that.
 
 One emulated board for all; after each fault the board is mended, and the first and the last run are without one. The
-table goes to the report (`build/<board>/reports/self-test.json`), the figures to bench.json.
+table goes to the report (`build/<board>/reports/self-test.json`), the figures to bench.json; `-k` tries some of them,
+and the table keeps the others' rows as long as the tree is the same.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ class Bench:
     folder: Path
     manifest: Manifest
 
+    @property
+    def reports(self) -> Path:
+        """Where the table is kept."""
+        return acceptance.reports(board.load(self.manifest.board).name)
+
     def root(self, script: str) -> None:
         """Run `script` on the board."""
         if script:
@@ -78,14 +84,12 @@ def bench_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def table(bench_board: Bench) -> Iterator[self_test.SelfTest]:
-    """Grows by a row a fault; kept when the last one has run."""
+    """Grows by a row a fault, from run to run of one tree; its figures when each fault has had its turn."""
     made = bench_board.manifest
-    found = self_test.SelfTest(board=made.board, tree=made.tree, began=datetime.now(UTC).isoformat(timespec="seconds"))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    found = self_test.begin(bench_board.reports, made.board, made.tree, now)
     yield found
-    if len(found.rows) == len(FAULTS):
-        folder = acceptance.reports(board.load(made.board).name)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / self_test.NAME).write_text(found.text(), encoding="utf-8")
+    if found.holds(fault.name for fault in FAULTS):
         real = [row for row in found.rows if row.wanted]
         how = "pytest --slow tests/emulated/test_acceptance_faults.py"
         bench.record("mutations", len(real), Figure("faults", how))
@@ -102,6 +106,7 @@ def test_fault_fails_the_right_case_only(bench_board: Bench, table: self_test.Se
     finally:
         bench_board.root(fault.mend)
     found = self_test.row(fault.name, fault.fails, said)
-    table.rows.append(found)
+    table.add(found)
+    table.save(bench_board.reports)
     print(found.line())
     assert found.caught, [(case.name, case.reason) for case in said.cases if case.outcome == "failed"]

@@ -62,6 +62,19 @@ def test_table_is_kept_and_shown(tmp_path: Path) -> None:
     assert "service stopped" in page
 
 
+def test_table_goes_on_in_the_same_tree_only(tmp_path: Path) -> None:
+    table = SelfTest(board="sockit", tree="abc", began="2026-01-01")
+    table.add(row(("a",), a="passed", c="passed"))
+    table.add(row(("a",), a="failed", c="passed"))
+    assert [found.caught for found in table.rows] == [True], "the later run counts"
+    table.save(tmp_path / "new")
+    assert self_test.begin(tmp_path / "new", "sockit", "abc", "2026-01-02") == table
+    assert self_test.begin(tmp_path / "new", "sockit", "def", "2026-01-02").rows == []
+    assert self_test.begin(tmp_path / "new", "de10-nano", "abc", "2026-01-02").rows == []
+    assert table.holds(["service stopped"])
+    assert not table.holds(["service stopped", "data full"])
+
+
 def test_table_that_is_none_is_an_error(tmp_path: Path) -> None:
     (tmp_path / self_test.NAME).write_text('{"rows": 1}')
     with pytest.raises(UserError, match=r"self-test.json: board: .*\(valid: what tests/emulated writes"):
