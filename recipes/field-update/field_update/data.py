@@ -19,12 +19,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from field_update.state import State, Store, write_atomically
-from field_update.system import Failure
+from field_update.system import Failure, output
 
 HOOKS = Path("/usr/lib/field-update/migrate.d")
 HOOK_SECONDS = 600
@@ -123,7 +122,7 @@ class Data:
 
 def copy(source: Path, target: Path) -> None:
     """Copy a file or folder with owners, modes, times and links. Raises Failure."""
-    _output(["cp", "-a", "--", str(source), str(target)])
+    output(["cp", "-a", "--", str(source), str(target)], HOOK_SECONDS)
 
 
 def move(source: Path, target: Path) -> None:
@@ -140,16 +139,4 @@ def remove(path: Path) -> None:
 
 
 def _run(hook: Path, what: str) -> str:
-    return _output([str(hook), what])
-
-
-def _output(command: Sequence[str]) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603  # argv, no shell
-            command, timeout=HOOK_SECONDS, check=False, capture_output=True, text=True
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failure(f"{' '.join(command)}: {error}") from error
-    if done.returncode:
-        raise Failure(f"{' '.join(command)}: {(done.stderr or done.stdout).strip() or done.returncode}")
-    return done.stdout
+    return output([str(hook), what], HOOK_SECONDS)

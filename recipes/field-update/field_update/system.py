@@ -46,26 +46,26 @@ class System:
 
     def other(self, booted: str) -> str:
         """Name of the slot that is not booted. Raises Failure."""
-        return other_slot(_output(["rauc", "status", "--output-format=json"]), booted)
+        return other_slot(output(["rauc", "status", "--output-format=json"]), booted)
 
     def device(self, name: str) -> str:
         """Block device of slot `name`. Raises Failure."""
-        return slot_device(_output(["rauc", "status", "--output-format=json"]), name)
+        return slot_device(output(["rauc", "status", "--output-format=json"]), name)
 
     def version_of(self, name: str) -> str:
         """Version of the system in slot `name`, which is not booted. Raises Failure: it holds none."""
         MOUNT.mkdir(parents=True, exist_ok=True)
-        _output(["mount", "-o", "ro,noload", "-t", "ext4", self.device(name), str(MOUNT)])
+        output(["mount", "-o", "ro,noload", "-t", "ext4", self.device(name), str(MOUNT)])
         try:
             return str(json.loads((MOUNT / RELEASE).read_text(encoding="utf-8"))["version"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Failure(f"slot {name} holds no system: {error}") from error
         finally:
-            _output(["umount", str(MOUNT)])
+            output(["umount", str(MOUNT)])
 
     def mark(self, verb: str, which: str) -> None:
         """`rauc status mark-<verb> <which>`: good, bad or active; booted or other. Raises Failure."""
-        _output(["rauc", "status", f"mark-{verb}", which])
+        output(["rauc", "status", f"mark-{verb}", which])
 
     def install(self, url: str, say: Callable[[str], None]) -> None:
         """`rauc install <url>`, each line given to `say` as it comes. Raises Failure with the last lines."""
@@ -86,7 +86,7 @@ class System:
         try:
             built = environment.BUILT.read_text(encoding="utf-8") if environment.BUILT.exists() else ""
             config, rauc = (path.read_text(encoding="utf-8") for path in (environment.FW_ENV, environment.RAUC))
-            printed, slot = _output(["fw_printenv"]), self.booted()
+            printed, slot = output(["fw_printenv"]), self.booted()
             return environment.examine(printed, config, rauc, built, slot, environment.read_device)
         except (Failure, OSError, ValueError, configparser.Error) as error:
             return environment.Finding([f"the environment cannot be examined: {error}"], [])
@@ -119,7 +119,7 @@ class System:
     def reboot(self) -> None:
         """Begin a reboot."""
         os.sync()
-        _output(["systemctl", "--no-block", "reboot"])
+        output(["systemctl", "--no-block", "reboot"])
 
 
 def booted_slot(command_line: str) -> str:
@@ -189,10 +189,11 @@ def _check(path: Path, seconds: float) -> Check:
     return Check(path.name, process.returncode == 0, said or f"status {process.returncode}")
 
 
-def _output(command: Sequence[str]) -> str:
+def output(command: Sequence[str], seconds: float = COMMAND_SECONDS) -> str:
+    """What the command printed. Raises Failure: it failed, or took longer than `seconds`."""
     try:
         done = subprocess.run(  # noqa: S603  # argv, no shell
-            command, timeout=COMMAND_SECONDS, check=False, capture_output=True, text=True
+            command, timeout=seconds, check=False, capture_output=True, text=True
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failure(f"{' '.join(command)}: {error}") from error
