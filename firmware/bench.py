@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from firmware import (
+    bench_acceptance,
     bench_cost,
     bench_metal,
     bench_service,
@@ -118,6 +119,7 @@ GROUPS = (
     *map(_seconds, (noop_build_s, fast_checks_s, boot_to_ssh_s)),
     *(_seconds(function, metal=True) for function in (hot_service_s, hot_driver_s)),
     _seconds(cold_build_s),
+    *bench_acceptance.GROUPS,
     *bench_metal.GROUPS,
     *bench_cost.GROUPS,
     *bench_service.GROUPS,

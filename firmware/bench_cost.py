@@ -109,6 +109,9 @@ def soaking(choice: Choice) -> dict[str, float]:
     """A long capture under faults."""
     with _off_duty(choice) as (machine, target):
         found = soak.run(machine, target, SOAK_MIB, SOAK_SEED, SOAK_SECONDS)
+    print(f"  sums: {found.sums}\n  injected: {found.injected}, dropped {found.dropped_bytes} bytes")
+    if found.said:
+        print(f"  said: {found.said}")
     return {
         "capture_gib_with_faults": found.delivered_bytes / (1 << 30),
         "bytes_wrong": found.wrong_bytes,
