@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from firmware import lock, openembedded, release
 from firmware.errors import ToolError
 from firmware.release import Command
+from tests.emulated.waiting import until
 
 pytestmark = [
     pytest.mark.golden,
@@ -110,9 +110,10 @@ def test_ctrl_c_lets_the_running_task_finish(folder: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     def release_task() -> None:
-        while "Keyboard Interrupt" not in made.log.read_text():
-            time.sleep(0.1)
-        go.write_text("go\n")
+        try:
+            until(lambda: "Keyboard Interrupt" in made.log.read_text(), 60.0)
+        finally:
+            go.write_text("go\n")
 
     def say(line: str) -> None:
         lines.append(line)
