@@ -9,6 +9,7 @@ The fuzzer has a board of its own: test_debug_fuzz.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,7 @@ WAYS = (cost.READ_SEND, cost.COPY_SEND, cost.MMAP_SEND, cost.ZEROCOPY, cost.FORW
 CASES = [
     (module, case) for module in ("setup_cases", "read_cases", "user_cases") for case in driver_cases.cases(module)
 ]
+TRACING = "/sys/kernel/debug/tracing"
 LEAK_KIB = 4096
 BLOCKS = 40
 SECONDS = 900.0
@@ -89,6 +91,19 @@ def cases(checked: tuple[Emulator, Target]) -> Target:
 def test_case_of_the_driver(cases: Target, module: str, case: str) -> None:
     """What test_driver.py has run on the release image, under the checkers."""
     driver_cases.run_case(cases, module, case, seconds=SECONDS)
+    quiet(cases)
+
+
+def test_trace_shows_the_way_of_each_block(cases: Target) -> None:
+    """Filled, taken, given back, in this order; and the states of the capture."""
+    cases.output(["sh", "-ec", f"cd {TRACING}; echo 1 >events/capture_ring/enable; echo >trace"], sudo=True)
+    driver_cases.run_case(cases, "setup_cases", "window_of_exactly_so_many_blocks", seconds=SECONDS)
+    cases.output(["sh", "-ec", f"cd {TRACING}; echo 0 >events/capture_ring/enable"], sudo=True)
+    lines = cases.get(f"{TRACING}/trace", sudo=True).splitlines()
+    for sequence in range(20):
+        way = [line for line in lines if re.search(rf"capture_block_\w+: .*\bsequence={sequence} bytes=65536 ", line)]
+        assert re.findall(r"capture_block_(\w+):", "\n".join(way)) == ["filled", "taken", "given_back"]
+    assert re.findall(r"capture_state: state=(\w+)", "\n".join(lines))[:2] == ["running", "complete"]
     quiet(cases)
 
 
