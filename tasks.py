@@ -173,6 +173,48 @@ def deploy(
     rollout.deploy(CHOICE.update(board, engine, host), wish, only=only, accept_host_key=accept_host_key)
 
 
+@task(
+    help=WHERE
+    | {
+        "server": "https://HOST[:PORT][/PATH] of an Eclipse hawkBit server; else the board file's",
+        "credentials": "a file with user and password, or token; else the environment (docs/upgrade.md)",
+        "ca_file": "certificates (PEM) that the server is verified by; else what this computer trusts",
+        "module_type": "key of the software module's type",
+        "set_type": "key of the distribution set's type",
+        "target_filter": "hawkBit's query: prepare a roll-out to the boards that it finds",
+        "groups": "of the roll-out: so many waves",
+        "stop_share": "of the roll-out: more failed boards in a wave pause it",
+        "start": "start the roll-out",
+        "allow_downgrade": "a bundle that boards with a newer version may take, too",
+        "dry_run": "make all checks, with the server, and change nothing",
+    }
+)
+@guarded
+def publish(
+    _context: Context,
+    board: str | None = None,
+    engine: str | None = None,
+    server: str = "",
+    credentials: str | None = None,
+    ca_file: str | None = None,
+    module_type: str = "os",
+    set_type: str = "os",
+    target_filter: str = "",
+    groups: int = 10,
+    stop_share: float = 0.1,
+    start: bool = False,
+    allow_downgrade: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Hand the built, signed bundle to an Eclipse hawkBit server; what is there already is not made again."""
+    from firmware import hawkbit_rollout, publication
+
+    choice = CHOICE.update(board, engine)
+    waves = hawkbit_rollout.Waves(target_filter, groups, stop_share) if target_filter else None
+    kinds = (module_type, set_type, waves, start)
+    publication.run(choice, publication.Wish(server, credentials, ca_file, *kinds, dry_run, allow_downgrade))
+
+
 @task(help=WHERE | HOST | {"json": "for a program"})
 @guarded
 def status(

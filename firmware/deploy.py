@@ -138,15 +138,22 @@ def check_board(target: Target, offer: Offer) -> tuple[dict[str, str], Status]:
     return release, verdict(target)
 
 
-def check_fit(target: Target, offer: Offer) -> None:
-    """Raise UserError when the board would not take the bundle, TargetError when it is not ready for an upgrade."""
-    content = inspection.inspect_once(offer.bundle, target.get(KEYRING))
-    command = ["field-update", "preflight", "--json", "--version", offer.version]
+def check_content(offer: Offer, keyring: str) -> inspection.Content | None:
+    """What the bundle holds, None when it is encrypted. Raises UserError: no board that trusts `keyring` takes it."""
+    content = inspection.inspect_once(offer.bundle, keyring)
     if content:
         if content.compatible != (wanted := fit.compatible_name(offer.board)):
             raise UserError(f"{offer.bundle} is for {content.compatible} (valid: {wanted})")
         if content.version != offer.version:
             raise UserError(f"{offer.bundle} holds version {content.version} (valid: the offered one, {offer.version})")
+    return content
+
+
+def check_fit(target: Target, offer: Offer) -> None:
+    """Raise UserError when the board would not take the bundle, TargetError when it is not ready for an upgrade."""
+    content = check_content(offer, target.get(KEYRING))
+    command = ["field-update", "preflight", "--json", "--version", offer.version]
+    if content:
         command += ["--bytes", str(content.rootfs_bytes), *(["--allow-downgrade"] if content.downgrade else [])]
     refusals = json.loads(target.output(command, sudo=True, timeout=PREFLIGHT_SECONDS))["refusals"]
     if refusals:

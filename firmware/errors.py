@@ -3,7 +3,7 @@
 
 * `UserError` (exit status 2): the input is wrong; the message says what would be valid.
 * `ToolError` (exit status 3): a program that we ran failed; carries its command, exit status and the end of its log.
-* `TargetError` (exit status 4): the board failed; carries the host and what it said.
+* `TargetError` (exit status 4): the board, or a server, failed; carries the host and what it said.
 
 Anything else is a bug of ours: a traceback, exit status 1.
 """
@@ -45,7 +45,7 @@ class ToolError(FirmwareError):
 
 
 class TargetError(FirmwareError):
-    """The board failed or could not be reached."""
+    """The board, or a server, failed or could not be reached."""
 
     exit_status = 4
 
