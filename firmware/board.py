@@ -143,6 +143,25 @@ class Ring(Strict):
         return self.blocks * self.block_bytes
 
 
+class Hawkbit(Strict):
+    """The Eclipse hawkBit server that the boards ask for upgrades by themselves (docs/upgrade.md).
+
+    `address` is for a network without a name server: it goes into the boards' `/etc/hosts`. `token` says which of
+    hawkBit's tokens lies on a board's data partition. `stream`: RAUC reads the bundle by ranges, with no copy on data.
+    """
+
+    server: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?$")]
+    address: Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$")] | None = None
+    tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")] = "DEFAULT"
+    token: Literal["target", "gateway"] = "target"  # noqa: S105  # which one, not what it is
+    stream: bool = False
+
+    @property
+    def host(self) -> str:
+        """The server without its port."""
+        return self.server.partition(":")[0]
+
+
 class Board(Strict):
     """One hardware target. `device_tree` is mainline Linux's name, without `.dts`.
 
@@ -158,6 +177,7 @@ class Board(Strict):
     accelerometer_i2c: Annotated[int, Field(ge=0, le=3)]
     fabric: Fabric
     ring: Ring
+    hawkbit: Hawkbit | None = None
 
     @model_validator(mode="after")
     def _ring_fits_memory(self) -> Board:

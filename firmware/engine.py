@@ -54,7 +54,7 @@ def _debian(board: Board, update: bool) -> Manifest:
 
     if update:
         sources.refresh()
-    recipes = recipe.load_all()
+    recipes = recipe.for_board(board, "debian")
     trust = signing.chosen()
     steps = {"kernel": kernel.build(board, "release"), "u-boot": uboot.build(board)}
     steps["driver"] = driver.build(steps["kernel"])

@@ -39,7 +39,8 @@ class Wish:
 
 def run(choice: Choice, wish: Wish, say: Say = show) -> None:
     """Publish the built bundle of `choice`. Raises UserError, TargetError."""
-    server = hawkbit_access.server(wish.server)
+    own = choice.board.hawkbit
+    server = hawkbit_access.server(wish.server or (f"https://{own.server}" if own else ""))
     if wish.waves:
         wish.waves.check()
     elif wish.start:

@@ -13,6 +13,8 @@ rendered:                       # templates/<template> rendered with the board, 
 enable: [captured.service]      # systemd units that start at boot
 packages: {debian: [python3], yocto: [python3-core]}    # needed at run time, by engine
 users: [{name: captured, groups: [capture]}]            # system users, made at build time
+only_with: hawkbit              # goes only into images of boards whose file has this key; left out: into all
+engines: [debian, yocto]        # those that package what it needs
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import yaml
 from pydantic import Field, PrivateAttr, ValidationError
 
 from firmware import paths
-from firmware.board import Name, Strict
+from firmware.board import Board, Name, Strict
 from firmware.errors import UserError
 
 Mode = Annotated[str, Field(pattern=r"^0[0-7]{3}$")]
@@ -74,6 +76,8 @@ class Recipe(Strict):
     enable: list[str] = []
     packages: Packages = Packages()
     users: list[SystemUser] = []
+    only_with: Literal["hawkbit"] | None = None
+    engines: Annotated[list[Literal["debian", "yocto"]], Field(min_length=1)] = ["debian", "yocto"]
     _folder: Path | None = PrivateAttr(default=None)
 
     @property
@@ -97,4 +101,16 @@ def load_all(folder: Path = paths.ROOT / "recipes") -> list[Recipe]:
             raise UserError(f"{path}: name: {recipe.name!r} is not the folder's name (valid: {path.parent.name!r})")
         recipe._folder = path.parent
         found.append(recipe)
+    return found
+
+
+def for_board(board: Board, engine: str | None = None, folder: Path = paths.ROOT / "recipes") -> list[Recipe]:
+    """The recipes of the board's image. Raises UserError: one needs what `engine` does not package."""
+    found = [one for one in load_all(folder) if one.only_with is None or getattr(board, one.only_with) is not None]
+    for one in found:
+        if engine is not None and engine not in one.engines:
+            raise UserError(
+                f"recipe {one.name!r}: engine {engine} does not package what it needs (valid: --engine="
+                f"{' or '.join(one.engines)}; or board/{board.name}.yaml without {one.only_with!r})"
+            )
     return found

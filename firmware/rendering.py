@@ -18,7 +18,7 @@ from firmware import lock, overlay, paths, render, yocto
 from firmware.board import Board
 from firmware.choice import ENGINES
 from firmware.errors import UserError
-from firmware.recipe import Recipe, load_all
+from firmware.recipe import Recipe, for_board
 
 LISTING = ".rendered-files"  # names of the files that the last `write` left, one a line
 FABRIC = "fabric/fabric.rbf"  # the bitstream, the only file that no template makes
@@ -63,7 +63,7 @@ def render_all(board: Board, engine: str | None = None, recipes: Iterable[Recipe
     """
     if engine is not None and engine not in ENGINES:
         raise UserError(f"unknown engine {engine!r} (valid: {', '.join(ENGINES)})")
-    known = load_all() if recipes is None else list(recipes)
+    known = for_board(board, engine) if recipes is None else list(recipes)
     if engine != "debian":
         lock.layers()
         yocto.check_packages(known)

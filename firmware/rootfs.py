@@ -60,7 +60,7 @@ def version(stage: Stage) -> str:
 
 def build(board: Board, base: Path, parts: Parts) -> Path:
     """Result folder: `rootfs.ext4`, `rootfs.json` (packages), `version`, `sha256`. Raises UserError: too large."""
-    recipes = recipe.load_all()
+    recipes = recipe.for_board(board, "debian")
     stage = inputs(board, recipes, base, parts)
 
     def work(folder: Path) -> None:

@@ -59,7 +59,9 @@ def build(board: Board) -> Manifest:
         state = release.run(made)
     print(release.summary(state))
     series = next(layer.branch for layer in lock.layers() if layer.name == "openembedded-core")
-    return release_results.publish_results(board, recipe.load_all(), version(), engine.git_description(), series)
+    return release_results.publish_results(
+        board, recipe.for_board(board, "yocto"), version(), engine.git_description(), series
+    )
 
 
 def only(board: Board, engine_name: str, wishes: Wishes) -> str:

@@ -14,7 +14,7 @@ import yaml
 
 from firmware import board as boards
 from firmware import paths, release
-from firmware.recipe import load_all
+from firmware.recipe import for_board
 from tests.golden import tier_one
 
 pytestmark = pytest.mark.golden
@@ -45,11 +45,11 @@ def test_parser_accepts(parsed: dict[str, dict[str, Any]]) -> None:
     recipes = {name: one for name, one in parsed.items() if name != "board"}
     assert {name: one["errors"] for name, one in recipes.items() if one["errors"]} == {}
     expected = {"capture-image", "capture-bundle", "linux-capture", "u-boot"}
-    assert {*recipes} == expected | {recipe.name for recipe in load_all()}
+    assert {*recipes} == expected | {recipe.name for recipe in for_board(boards.load(parsed["board"]["name"]))}
 
 
 def test_sources_are_in_the_unpack_folder(parsed: dict[str, dict[str, Any]]) -> None:
-    for recipe in load_all():
+    for recipe in for_board(boards.load(parsed["board"]["name"])):
         values = parsed[recipe.name]["values"]
         assert values["S"] == values["UNPACKDIR"]
 

@@ -12,7 +12,7 @@ import pytest
 from firmware import base, lint, lock, paths, payload, rendering, yocto
 from firmware import board as boards
 from firmware.errors import UserError
-from firmware.recipe import Recipe, load_all
+from firmware.recipe import Recipe, for_board, load_all
 from firmware.tree import Tree
 from tests.golden import tier_one
 
@@ -32,7 +32,7 @@ def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in found:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    monkeypatch.setattr(rendering, "load_all", lambda: load_all(folder))
+    monkeypatch.setattr(rendering, "for_board", lambda board, engine: for_board(board, engine, folder))
     return folder
 
 

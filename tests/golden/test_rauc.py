@@ -39,8 +39,8 @@ def read(made: tuple[Path, Signer], settings: str, folder: Path) -> subprocess.C
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
-def rendered(name: str) -> str:
-    return render.text("update/system.conf.j2", board.load(name))
+def rendered(name: str, hawkbit: board.Hawkbit | None = None) -> str:
+    return render.text("update/system.conf.j2", board.load(name).model_copy(update={"hawkbit": hawkbit}))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,11 @@ def test_settings_that_rauc_does_not_know(
 
 
 @pytest.mark.parametrize("name", board.names())
-def test_settings_are_taken(made: tuple[Path, Signer], tmp_path: Path, name: str) -> None:
-    done = read(made, rendered(name), tmp_path)
+@pytest.mark.parametrize("hawkbit", [None, board.Hawkbit(server="hawkbit.example.org")])
+def test_settings_are_taken(
+    made: tuple[Path, Signer], tmp_path: Path, name: str, hawkbit: board.Hawkbit | None
+) -> None:
+    assert ("post-install" in rendered(name, hawkbit)) == (hawkbit is not None)
+    done = read(made, rendered(name, hawkbit), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Invalid" not in done.stderr

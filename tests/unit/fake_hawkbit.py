@@ -84,6 +84,7 @@ class FakeHawkbit:
         self.looks = 2  # so often a roll-out is still being made
         self.spoils = False  # what arrives is another thing
         self.approval = False
+        self.board = ""  # what a board must say to prove who it is
         self.refuse: list[Refusal] = []
         self.exchanges: list[Exchange] = []
         self._ids = iter(range(1, 1000))
@@ -233,6 +234,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def _decide(self, path: str, query: dict[str, str], body: Any) -> tuple[int, Any, dict[str, str]]:
+        if self.fake.board and self.headers.get("Authorization") == self.fake.board:
+            links = {"configData": {"href": f"{self.fake.url}{path}/configData"}}
+            asked = {"config": {"polling": {"sleep": "00:05:00"}}, "_links": links}
+            return 200, asked if self.command == "GET" else None, {"Content-Type": "application/hal+json"}
         basic = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if self.headers.get("Authorization") not in (basic, f"Bearer {TOKEN}"):
             return 401, None, {"WWW-Authenticate": "Basic"}
@@ -250,7 +255,7 @@ class Handler(BaseHTTPRequestHandler):
             return error.status, error.body, {}
         return status, answer, {}
 
-    do_GET = do_POST = do_DELETE = _serve
+    do_GET = do_POST = do_PUT = do_DELETE = _serve
 
 
 def content(raw: bytes, kind: str) -> bytes:

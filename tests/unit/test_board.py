@@ -55,6 +55,11 @@ def write(folder: Path, change: dict[str, object]) -> Path:
         ({"ring.address": 0x20001000}, r"ring\.address: 0x20001000 .*multiple of 1048576"),
         ({"ring.address": 0x2F000000}, r"ring\.address: the ring ends at 0x33000000 \(valid: up to 0x2f800000\)"),
         ({"accelerometer_i2c": 4}, r"accelerometer_i2c: 0x4 .*less than or equal to 3"),
+        ({"hawkbit": {}}, r"hawkbit\.server: missing key"),
+        ({"hawkbit": {"server": "https://h.example.org"}}, r"hawkbit\.server: 'https://h\.example\.org' is not valid"),
+        ({"hawkbit": {"server": "h", "address": "h"}}, r"hawkbit\.address: 'h' is not valid"),
+        ({"hawkbit": {"server": "h", "token": "S3CRET"}}, r"hawkbit\.token: .*'target' or 'gateway'"),
+        ({"hawkbit": {"server": "h", "secret": "x"}}, r"hawkbit\.secret: unknown key \(valid: server, address, tenant"),
         ({"name": "other"}, r"name: 'other' is not the file's name \(valid: 'x1'\)"),
     ],
 )

@@ -20,6 +20,7 @@ TYPED = (
     "host/cyclone_capture",
     "recipes/captured/captured",
     "recipes/field-update/field_update",
+    "recipes/hawkbit-client/hawkbit_client",
 )
 
 

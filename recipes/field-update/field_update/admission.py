@@ -13,7 +13,7 @@ import configparser
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from field_update.system import REFUSED
@@ -30,7 +30,7 @@ def refusal(bundle: Path, release: Path = RELEASE) -> str:
         return ""
     try:
         running = str(json.loads(release.read_text(encoding="utf-8"))["version"])
-        offered = _version(bundle / MANIFEST)
+        offered = version_of(bundle / MANIFEST)
         if older(offered, running):
             return downgrade(running, offered)
     except (OSError, ValueError, KeyError, TypeError, configparser.Error) as error:
@@ -46,7 +46,8 @@ def downgrade(running: str, offered: str) -> str:
     )
 
 
-def _version(path: Path) -> str:
+def version_of(path: Path) -> str:
+    """Version in RAUC's manifest. Raises OSError, ValueError, configparser.Error."""
     if path.stat().st_size > MANIFEST_BYTES:
         raise ValueError(f"{path.name} has {path.stat().st_size} bytes (valid: up to {MANIFEST_BYTES})")
     manifest = configparser.ConfigParser(interpolation=None, strict=False)
@@ -54,11 +55,17 @@ def _version(path: Path) -> str:
     return manifest.get("update", "version")
 
 
-def main(environment: Mapping[str, str] = os.environ, refused: Path = REFUSED) -> int:
-    """Exit status of the handler."""
+def main(
+    environment: Mapping[str, str] = os.environ,
+    refused: Path = REFUSED,
+    also: Callable[[Mapping[str, str], Path], str] = lambda _environment, _bundle: "",
+) -> int:
+    """Exit status of the handler; `also` says why what is not refused here is refused all the same."""
     # RAUC before 1.9 has only the second name
     place = environment.get("RAUC_BUNDLE_MOUNT_POINT") or environment.get("RAUC_UPDATE_SOURCE")
     reason = refusal(Path(place)) if place else "RAUC does not say where the bundle is"
+    if place and not reason:
+        reason = also(environment, Path(place))
     if not reason:
         return 0
     print(f"refused: {reason}", file=sys.stderr)

@@ -53,6 +53,11 @@ def refusals(system: System, state: State, offer: Offer, now: float, places: Pla
     return [reason for reason in found if reason]
 
 
+def resources(places: Places = PLACES) -> list[str]:
+    """Those of the reasons that RAUC need not be asked for: it is busy when its handlers ask."""
+    return [reason for reason in (_data(places.data), *_power(places)) if reason]
+
+
 def _state(system: System, state: State) -> str:
     return decide.may_install(state, system.booted())
 
