@@ -23,7 +23,7 @@ STARTED = ("starting", "running", "finished")
 
 @dataclass(frozen=True)
 class Waves:
-    """To whom: hawkBit's query; the number of groups; the share of failed boards of a group that pauses it."""
+    """To whom: hawkBit's query; the number of groups; a larger share of failed boards of a group pauses it."""
 
     query: str
     groups: int = 10
@@ -33,8 +33,8 @@ class Waves:
         """Raise UserError for values that are not valid."""
         if self.groups not in GROUPS:
             raise UserError(f"--groups: {self.groups} (valid: {GROUPS.start} to {GROUPS.stop - 1})")
-        if not 0 < self.stop_share <= 1:
-            raise UserError(f"--stop-share: {self.stop_share:g} (valid: above 0, up to 1)")
+        if not 0 <= self.stop_share <= 1:
+            raise UserError(f"--stop-share: {self.stop_share:g} (valid: 0 to 1)")
 
 
 def prepare(catalogue: Catalogue, assigned: Thing, waves: Waves) -> Thing:
@@ -63,7 +63,7 @@ def told(rollout: Thing) -> str:
 
 def request(assigned: Thing, waves: Waves) -> Thing:
     """What hawkBit is asked to make; its name is the same for the same set and query, so that it is made once."""
-    stop = max(1, round(waves.stop_share * 100))  # percent
+    stop = round(waves.stop_share * 100)  # percent; a larger share pauses it
     query = hashlib.sha256(waves.query.encode()).hexdigest()[:12]
     return {
         "name": f"{assigned['name']} {assigned['version']} {query}",

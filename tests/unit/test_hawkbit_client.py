@@ -244,8 +244,15 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     }.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "token").chmod(0o600)
-    files = [tmp_path / name for name in ("settings", "release", "machine_id", "hostname", "token", "download", "out")]
-    return Places(*files)
+    return Places(
+        tmp_path / "settings",
+        tmp_path / "release",
+        tmp_path / "machine_id",
+        tmp_path / "hostname",
+        tmp_path / "token",
+        tmp_path / "download",
+        tmp_path / "out",
+    )
 
 
 def test_without_a_token_no_server_is_asked(places: Places, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,7 +88,7 @@ def publish(server: FakeHawkbit, bundle: Path, certificate: tuple[Path, Path]) -
         ({"start": True}, r"--start: nothing is rolled out \(valid: with --target-filter"),
         ({"waves": Waves("x", 0)}, r"--groups: 0 \(valid: 1 to 500"),
         ({"waves": Waves("x", 501)}, "--groups: 501"),
-        ({"waves": Waves("x", 1, 0.0)}, r"--stop-share: 0 \(valid: above 0"),
+        ({"waves": Waves("x", 1, -0.1)}, r"--stop-share: -0\.1 \(valid: 0 to 1"),
         ({"waves": Waves("x", 1, 1.01)}, r"--stop-share: 1.01"),
         ({"ca_file": "/none.pem"}, "--ca-file: no file"),
         ({"credentials": "/none.yaml"}, "no credentials for the server: no file /none.yaml"),
