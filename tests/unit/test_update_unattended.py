@@ -38,9 +38,11 @@ class Device:
         (folder / "permission").touch()
         (folder / "cmdline").write_text("console=ttyS0 rauc.slot=A\n")
         self.judged([])
+        (folder / "system.conf").write_text("[system]\ncompatible=x\nbootloader=uboot\n")
         ready = preflight.Places(data=folder, power=folder / "none", sensors=folder / "none")
-        self.places = Places(folder / "permission", folder / "data", folder / "run", folder / "cmdline", ready)
-
+        self.places = Places(
+            folder / "permission", folder / "data", folder / "run", folder / "cmdline", folder / "system.conf", ready
+        )
         self.store = Store(folder / "data")
 
     def judged(self, wrong: list[str]) -> None:
@@ -100,8 +102,12 @@ def no_slot(device: Device) -> None:
     device.places.command_line.write_text("quiet\n")
 
 
+def another_board(device: Device) -> None:
+    device.places.rauc.write_text("[system]\ncompatible=y\n")
+
+
 def no_version(device: Device) -> None:
-    (device.bundle / admission.MANIFEST).write_text("[update]\n")
+    (device.bundle / admission.MANIFEST).write_text("[update]\ncompatible=x\n")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +118,7 @@ def no_version(device: Device) -> None:
         (no_boot, "this boot has not been judged yet"),
         (lambda device: device.judged(["other place"]), "environment: other place"),
         (no_slot, "names no slot"),
+        (another_board, "its trial cannot be recorded: it is for x (valid: y)"),
         (no_version, "its trial cannot be recorded: No option 'version'"),
     ],
 )

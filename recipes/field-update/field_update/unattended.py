@@ -40,6 +40,7 @@ class Places(NamedTuple):
     data: Path = Path("/data/field-update")
     run: Path = Path("/run/field-update")
     command_line: Path = Path("/proc/cmdline")
+    rauc: Path = Path("/etc/rauc/system.conf")
     ready: preflight.Places = preflight.PLACES
 
     @property
@@ -74,6 +75,7 @@ def begin(environment: Mapping[str, str], bundle: Path, places: Places = PLACES)
     if found := "; ".join(filter(None, reasons)):
         return found
     try:
+        _require_compatible(bundle / admission.MANIFEST, places.rauc)
         mark = Mark(_target(environment, booted), admission.version_of(bundle / admission.MANIFEST))
         write_atomically(places.mark, json.dumps(mark._asdict()) + "\n")
         store.save(state._replace(trial=Trial(mark.slot, mark.version, DEADLINE_SECONDS, INSTALLING)))
@@ -112,6 +114,17 @@ def main(places: Places = PLACES, run: Callable[..., object] = subprocess.run) -
         print(f"post-install: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _require_compatible(manifest: Path, system: Path) -> None:
+    """Raise ValueError when RAUC will refuse the bundle: it compares later, and the trial would stand till the boot."""
+    names = []
+    for path, section in ((manifest, "update"), (system, "system")):
+        found = configparser.ConfigParser(interpolation=None, strict=False)
+        found.read_string(path.read_text(encoding="utf-8"))
+        names.append(found.get(section, "compatible"))
+    if names[0] != names[1]:
+        raise ValueError(f"it is for {names[0]} (valid: {names[1]})")
 
 
 def _target(environment: Mapping[str, str], booted: str) -> str:
