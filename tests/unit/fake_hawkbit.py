@@ -85,6 +85,7 @@ class FakeHawkbit:
         self.spoils = False  # what arrives is another thing
         self.approval = False
         self.board = ""  # what a board must say to prove who it is
+        self.assigned: Path | None = None  # the bundle that the board is to install
         self.refuse: list[Refusal] = []
         self.exchanges: list[Exchange] = []
         self._ids = iter(range(1, 1000))
@@ -126,6 +127,25 @@ class FakeHawkbit:
                 self._start(int(number))
                 return 200, None
         raise Refused(404, "repo.entityNotFound", "The given entity does not exist in the repository")
+
+    def ask(self, method: str, path: str) -> Any:
+        """What a board is told (DDI API)."""
+        if method != "GET":
+            return None
+        if path == "/bundle" and self.assigned:
+            return self.assigned.read_bytes()
+        base = f"{self.url}/DEFAULT/controller/v1/{path.split('/')[4]}"
+        if self.assigned and path.endswith("/deploymentBase/1"):
+            content = self.assigned.read_bytes()
+            sums = {name: hashlib.new(name, content).hexdigest() for name in ("sha1", "md5", "sha256")}
+            links = {"download": {"href": f"{self.url}/bundle"}}
+            artifact = {"filename": self.assigned.name, "hashes": sums, "size": len(content), "_links": links}
+            chunk = {"part": "os", "name": "x", "version": "2.0.0", "artifacts": [artifact]}
+            return {"id": "1", "deployment": {"download": "forced", "update": "forced", "chunks": [chunk]}}
+        links = {"configData": {"href": f"{base}/configData"}}
+        if self.assigned:
+            links["deploymentBase"] = {"href": f"{base}/deploymentBase/1"}
+        return {"config": {"polling": {"sleep": "00:05:00"}}, "_links": links}
 
     def _module(self, body: dict[str, Any]) -> dict[str, Any]:
         once(self.modules, body)
@@ -221,7 +241,9 @@ class Handler(BaseHTTPRequestHandler):
         form = self.headers.get("Content-Type", "").startswith("multipart/form-data")
         body = content(raw, self.headers["Content-Type"]) if form else json.loads(raw) if raw else None
         status, answer, headers = self._decide(parts.path, query, body)
-        data = b"" if answer is None else answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+        data = answer if isinstance(answer, bytes) else b"" if answer is None else json.dumps(answer).encode()
+        data = answer.encode() if isinstance(answer, str) else data
+        answer = None if isinstance(answer, bytes) else answer
         known = parts.path.removeprefix(API)
         kept = None if form else json.loads(json.dumps(body))
         exchange = Exchange(self.command, known, query, kept, form, status, json.loads(json.dumps(answer)))
@@ -235,9 +257,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _decide(self, path: str, query: dict[str, str], body: Any) -> tuple[int, Any, dict[str, str]]:
         if self.fake.board and self.headers.get("Authorization") == self.fake.board:
-            links = {"configData": {"href": f"{self.fake.url}{path}/configData"}}
-            asked = {"config": {"polling": {"sleep": "00:05:00"}}, "_links": links}
-            return 200, asked if self.command == "GET" else None, {"Content-Type": "application/hal+json"}
+            return 200, self.fake.ask(self.command, path), {"Content-Type": "application/hal+json"}
         basic = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if self.headers.get("Authorization") not in (basic, f"Bearer {TOKEN}"):
             return 401, None, {"WWW-Authenticate": "Basic"}

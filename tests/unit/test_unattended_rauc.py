@@ -16,11 +16,16 @@ from pathlib import Path
 import pytest
 
 from firmware import keys, paths, tool
+from tests.unit import fake_hawkbit
+from tests.unit.fake_hawkbit import FakeHawkbit
 
 sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
+sys.path.insert(0, str(paths.ROOT / "recipes" / "hawkbit-client"))
 
 from field_update import unattended
 from field_update.state import INSTALLED, State, Store, Trial
+from hawkbit_client import configuration
+from hawkbit_client.configuration import Settings
 
 pytestmark = pytest.mark.unit
 NEEDED = ("rauc", "dbus-run-session", "mksquashfs", "gdbus")
@@ -63,7 +68,7 @@ SCRIPT = """
 export DBUS_STARTER_BUS_TYPE=session
 rauc --conf={here}/system.conf --override-boot-slot=A service >{here}/log 2>&1 &
 service=$!
-gdbus wait --session --timeout 30 de.pengutronix.rauc && rauc install {here}/x.raucb
+gdbus wait --session --timeout 30 de.pengutronix.rauc && {command}
 status=$?
 kill $service
 exit $status
@@ -98,18 +103,28 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def install(here: Path, compatible: str = "x1") -> subprocess.CompletedProcess[str]:
-    """Another program has RAUC install version 2.0.0 into slot B."""
+def bundle(here: Path, compatible: str = "x1") -> Path:
+    """A bundle of version 2.0.0."""
     text = f"[update]\ncompatible={compatible}\nversion=2.0.0\n[bundle]\nformat=plain\n"
     text += "[image.rootfs]\nfilename=rootfs.img\n"
     (here / "content" / "manifest.raucm").write_text(text)
     (here / "content" / "rootfs.img").write_bytes(b"new!" * 1024)
     (here / "content" / "allow-downgrade").touch()  # this computer is no board with a version of its own
     signed = [f"--cert={here / 'keys' / 'signer.pem'}", f"--key={here / 'keys' / 'signer.key'}"]
-    bundle = [tool.need("rauc", "rauc"), "bundle", *signed, here / "content", here / "x.raucb"]
-    subprocess.run(bundle, check=True, capture_output=True)
-    command = ["dbus-run-session", "--", "sh", "-c", SCRIPT.format(here=here)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    argv = [tool.need("rauc", "rauc"), "bundle", *signed, str(here / "content"), str(here / "x.raucb")]
+    subprocess.run(argv, check=True, capture_output=True)
+    return here / "x.raucb"
+
+
+def run(here: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a program that has RAUC install something into slot B."""
+    argv = ["dbus-run-session", "--", "sh", "-c", SCRIPT.format(here=here, command=command)]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+
+
+def install(here: Path, compatible: str = "x1") -> subprocess.CompletedProcess[str]:
+    """RAUC's own client installs the bundle."""
+    return run(here, f"rauc install {bundle(here, compatible)}")
 
 
 def test_a_board_that_is_trying_something_refuses(here: Path) -> None:
@@ -134,4 +149,22 @@ def test_an_installation_is_a_trial(here: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr + (here / "log").read_text()
     assert (here / "b.img").read_bytes().startswith(b"new!")
     assert Store(here / "data").load()[0].trial == Trial("B", "2.0.0", unattended.DEADLINE_SECONDS, INSTALLED)
+    assert (here / "rebooted").exists()
+
+
+@pytest.mark.skipif(shutil.which("rauc-hawkbit-updater") is None, reason="no rauc-hawkbit-updater on this host")
+def test_what_hawkbit_s_client_installs_is_a_trial(here: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    fake, settings = FakeHawkbit(), Settings("x1", "", "DEFAULT", "target", False)
+    fake.board, fake.assigned = "TargetToken for-the-test", bundle(here)
+    with fake_hawkbit.serve(fake, *fake_hawkbit.certificate(tmp_path_factory.mktemp("server"))):
+        text = configuration.text(settings._replace(server=fake.host), "x1-0", "for-the-test", {"board": "x1"})
+        text = text.replace("ssl_verify=true", "ssl_verify=false").replace(configuration.DOWNLOAD, f"{here}/got.raucb")
+        (here / "config.conf").write_text(text)
+        done = run(here, f"rauc-hawkbit-updater --run-once --config-file={here}/config.conf")
+    said = [each.body["status"] for each in fake.exchanges if each.path.endswith("/deploymentBase/1/feedback")]
+    assert said, done.stdout + done.stderr
+    assert (said[-1]["execution"], said[-1]["result"]["finished"]) == ("closed", "success"), said
+    assert (here / "b.img").read_bytes().startswith(b"new!")
+    trial = Store(here / "data").load()[0].trial
+    assert trial == Trial("B", "2.0.0", unattended.DEADLINE_SECONDS, INSTALLED)
     assert (here / "rebooted").exists()
