@@ -40,6 +40,13 @@ class Hawkbit:
         """Nothing is asked yet."""
         self._catalogue, self.wanted = catalogue, wanted
 
+    def check_types(self) -> None:
+        """Raise UserError when the server lacks the type of a thing that is to be made; before anything is sent."""
+        if not self.find_module():
+            self._catalogue.require_type("/softwaremoduletypes", self.wanted.module_type, "--module-type")
+        if not self.find_set():
+            self._catalogue.require_type("/distributionsettypes", self.wanted.set_type, "--set-type")
+
     def find_module(self) -> Thing | None:
         """The software module, or None. Raises TargetError: it is of another type."""
         found = self._catalogue.find(MODULES, self.wanted.name, self.wanted.version)
@@ -49,10 +56,7 @@ class Hawkbit:
 
     def module(self) -> Thing:
         """The software module, made when there is none."""
-        if found := self.find_module():
-            return found
-        self._catalogue.require_type("/softwaremoduletypes", self.wanted.module_type, "--module-type")
-        return self._catalogue.make(MODULES, self._named(self.wanted.module_type))
+        return self.find_module() or self._catalogue.make(MODULES, self._named(self.wanted.module_type))
 
     def find_artifact(self, module: Thing) -> Thing | None:
         """The bundle's artifact, or None. Raises TargetError: the version is there with another file."""
@@ -66,10 +70,8 @@ class Hawkbit:
             raise self._other(f"with {found}, not {wanted}", "that very file, or a build of another version")
         return None
 
-    def artifact(self, module: Thing) -> Thing:
-        """The artifact, uploaded when there is none. Raises TargetError: what the server has got is another thing."""
-        if found := self.find_artifact(module):
-            return found
+    def upload(self, module: Thing) -> Thing:
+        """The artifact, made of the bundle's file. Raises TargetError: what the server has got is another thing."""
         place, say = f"{MODULES}/{module['id']}/artifacts", self._catalogue.say
         say(f"uploading {self.wanted.file} to {self._catalogue.host}")
         form = Form(self.wanted.file, say)
@@ -96,7 +98,6 @@ class Hawkbit:
         """The distribution set with exactly that module, made when there is none. Raises TargetError."""
         found = self.find_set()
         if not found:
-            self._catalogue.require_type("/distributionsettypes", self.wanted.set_type, "--set-type")
             body = self._named(self.wanted.set_type) | {"modules": [{"id": module["id"]}]}
             found = self._catalogue.make(SETS, body | {"requiredMigrationStep": False})
         if (modules := [each.get("id") for each in found.get("modules") or []]) != [module["id"]]:

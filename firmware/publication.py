@@ -64,12 +64,16 @@ def software(offer: Offer, description: str, wish: Wish) -> Software:
 def publish(catalogue: Catalogue, wanted: Software, wish: Wish) -> None:
     """Make what is not there. Raises TargetError: the server has something else under that name."""
     host, hawkbit = catalogue.host, Hawkbit(catalogue, wanted)
+    hawkbit.check_types()
     if wish.dry_run:
         missing = absent(hawkbit)
         catalogue.say(f"{host} would get: {missing}" if missing else f"{host} has all of {wanted.version} already")
         return
     module = hawkbit.module()
-    hawkbit.artifact(module)
+    if hawkbit.find_artifact(module):
+        catalogue.say(f"{host} has {wanted.file.name} already, SHA-256 {wanted.sha256}")
+    else:
+        hawkbit.upload(module)
     assigned = hawkbit.set(module)
     catalogue.say(f"{host}: {wanted.name} {wanted.version} is distribution set {assigned['id']}")
     if wish.waves:
