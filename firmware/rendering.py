@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from firmware import lock, overlay, paths, render, yocto
+from firmware import boot_loader, lock, overlay, paths, render, uboot, yocto
 from firmware.board import Board
 from firmware.choice import ENGINES
 from firmware.errors import UserError
@@ -79,6 +79,10 @@ def render_all(board: Board, engine: str | None = None, recipes: Iterable[Recipe
         for row in TABLE
         if engine is None or engine in row.engines
     }
+    if engine != "debian":  # facts as JSON, for what the slot carries of the boot loader; no template is needed
+        variables = uboot.variables(texts["boot/environment.txt"])
+        texts[f"yocto/{boot_loader.LOADER}/layout.json"] = boot_loader.layout_text()
+        texts[f"yocto/{boot_loader.LOADER}/environment.json"] = boot_loader.environment_text(variables)
     for recipe in known:
         for item in recipe.rendered:
             texts[f"recipes/{recipe.name}{item.to}"] = render.text(item.template, board, **values)

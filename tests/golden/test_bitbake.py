@@ -75,6 +75,14 @@ def test_u_boot_gets_the_fragments_of_this_board_last(parsed: dict[str, dict[str
     assert values["UBOOT_MACHINE"] == boards.load(parsed["board"]["name"]).u_boot_defconfig
 
 
+def test_u_boots_configuration_is_asserted_and_the_slot_carries_it(parsed: dict[str, dict[str, Any]]) -> None:
+    """Both come by a class that is inherited for these boards only."""
+    u_boot = parsed["u-boot"]
+    assert {"do_assert_config", "do_boot_loader"} <= {*u_boot["functions"]}
+    assert "u-boot-capture" in u_boot["values"]["PACKAGES"].split()
+    assert "u-boot-capture" in parsed["capture-image"]["values"]["IMAGE_INSTALL"].split()
+
+
 def test_kernel_gets_the_device_tree_that_mainline_lacks(parsed: dict[str, dict[str, Any]]) -> None:
     name = f"{boards.load(parsed['board']['name']).device_tree}.dts"
     sources = parsed["linux-capture"]["values"]["SRC_URI"].split()

@@ -12,7 +12,7 @@ SRC_URI:append:socfpga = " \
     file://environment.txt \
     "
 
-inherit_defer ${@bb.utils.contains("MACHINEOVERRIDES", "socfpga", "config_assert", "", d)}
+inherit_defer ${@"config_assert capture_boot_loader" if "socfpga" in d.getVar("MACHINEOVERRIDES").split(":") else ""}
 
 # Names of older releases; what they are called now stands in u-boot-2026.cfg.
 CONFIG_ASSERT_SKIP:socfpga = " \
