@@ -28,6 +28,11 @@ def number(name: str) -> int:
     return FIRST_ID + int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % IDS
 
 
+def groups(users: Iterable[SystemUser]) -> list[str]:
+    """Groups of the recipes' users, sorted; operator and engineer are in each of them."""
+    return sorted({group for user in users for group in user.groups})
+
+
 class Accounts:
     """The four files of `/etc`, read from a tree, to be written back."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from firmware import boot_loader, lock, overlay, paths, render, uboot, yocto
+from firmware import accounts, boot_loader, lock, overlay, paths, render, uboot, yocto
 from firmware.board import Board
 from firmware.choice import ENGINES
 from firmware.errors import UserError
@@ -73,6 +73,7 @@ def render_all(board: Board, engine: str | None = None, recipes: Iterable[Recipe
         "rauc_configuration": yocto.rauc_configuration_name(known),
         "own_device_tree": (paths.BOARDS / f"{board.device_tree}.dts").is_file(),
         "disk_signature": 0,
+        "groups": accounts.groups(user for recipe in known for user in recipe.users),
     }
     texts = {
         row.path.format(board=board.name): render.text(row.template, board, **values)

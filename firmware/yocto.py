@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from firmware import names, paths
+from firmware import accounts, names, paths
 from firmware.errors import UserError
 from firmware.recipe import Recipe
 
@@ -160,7 +160,7 @@ def view(recipe: Recipe) -> View:
         sources=tuple(_sources(recipe, install)),
         classes=tuple(classes),
         users=tuple(_user(user.name, user.groups) for user in recipe.users),
-        groups=tuple(f"--system {group}" for group in sorted({g for user in recipe.users for g in user.groups})),
+        groups=tuple(f"--system --gid {accounts.number(group)} {group}" for group in accounts.groups(recipe.users)),
         enable=tuple(recipe.enable),
         install=install,
         links=links,
@@ -224,6 +224,7 @@ def _sources(recipe: Recipe, install: Iterable[Install]) -> list[str]:
 
 
 def _user(name: str, groups: Iterable[str]) -> str:
-    options = "--system --no-create-home --user-group --shell ${base_sbindir}/nologin"
+    # The number is the Debian engine's: a board's data keeps its owners when an upgrade comes from the other engine.
+    options = f"--system --uid {accounts.number(name)} --no-create-home --user-group --shell ${{base_sbindir}}/nologin"
     joined = ",".join(groups)
     return f"{options} --groups {joined} {name}" if joined else f"{options} {name}"

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from firmware import board as boards
-from firmware import paths, release
-from firmware.recipe import for_board
+from firmware import accounts, paths, release
+from firmware.recipe import for_board, load_all
 from tests.golden import tier_one
 
 pytestmark = pytest.mark.golden
@@ -81,6 +81,26 @@ def test_u_boots_configuration_is_asserted_and_the_slot_carries_it(parsed: dict[
     assert {"do_assert_config", "do_boot_loader"} <= {*u_boot["functions"]}
     assert "u-boot-capture" in u_boot["values"]["PACKAGES"].split()
     assert "u-boot-capture" in parsed["capture-image"]["values"]["IMAGE_INSTALL"].split()
+
+
+def test_people_are_in_the_groups_of_the_debian_engine(parsed: dict[str, dict[str, Any]]) -> None:
+    said = parsed["capture-image"]["values"]["EXTRA_USERS_PARAMS"]
+    found = {words[-1]: words for line in said.split(";") if (words := line.split())}
+    ours = accounts.groups(user for known in load_all() for user in known.users)
+    for name, number, wanted in (
+        (accounts.OPERATOR, accounts.OPERATOR_ID, ours),
+        (accounts.ENGINEER, accounts.ENGINEER_ID, [accounts.JOURNAL, *ours]),
+    ):
+        words = found[name]
+        assert words[words.index("--uid") + 1] == str(number)
+        assert words[words.index("--groups") + 1].split(",") == wanted
+
+
+def test_system_users_have_the_numbers_of_the_debian_engine(parsed: dict[str, dict[str, Any]]) -> None:
+    for known in load_all():
+        for user in known.users:
+            words = parsed[known.name]["values"][f"USERADD_PARAM:{known.name}"].split()
+            assert words[words.index("--uid") + 1] == str(accounts.number(user.name))
 
 
 def test_kernel_gets_the_device_tree_that_mainline_lacks(parsed: dict[str, dict[str, Any]]) -> None:

@@ -6,15 +6,20 @@
 #   RAUC_KEYRING_FILE           certificates that a bundle's signature must chain to; required
 #   CYCLONE_CAPTURE_VERSION     version of the image
 #   CYCLONE_CAPTURE_FABRIC_ID   set by the machine
+#   CYCLONE_CAPTURE_GROUPS      groups of the recipes' users, which both people are in; set by the image
 
 inherit extrausers linux-kernel-base
 
 CYCLONE_CAPTURE_VERSION ??= "0"
 RAUC_KEYRING_FILE ??= ""
 
-# Log-in is by key only: no password fits "*".
-EXTRA_USERS_PARAMS = "useradd --uid 1000 --user-group --no-create-home --shell ${base_bindir}/sh --password '*' operator; \
-    useradd --uid 1001 --user-group --no-create-home --shell ${base_bindir}/sh --password '*' engineer;"
+# As firmware/accounts.py. Log-in is by key only: no password fits "*". Who is an engineer may read the journal, too.
+CYCLONE_CAPTURE_GROUPS ??= ""
+PERSON = "--user-group --no-create-home --shell ${base_bindir}/sh --password '*'"
+PERSON_GROUPS = "${@",".join(d.getVar("CYCLONE_CAPTURE_GROUPS").split())}"
+EXTRA_USERS_PARAMS = "\
+    useradd --uid 1000 ${@"--groups ${PERSON_GROUPS}" if d.getVar("PERSON_GROUPS") else ""} ${PERSON} operator; \
+    useradd --uid 1001 --groups systemd-journal${@",${PERSON_GROUPS}" if d.getVar("PERSON_GROUPS") else ""} ${PERSON} engineer;"
 
 ROOTFS_POSTPROCESS_COMMAND += "capture_overrides capture_folders capture_boot_files capture_keyring capture_release"
 
