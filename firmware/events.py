@@ -117,6 +117,16 @@ def telling_lines(log: Path, most: int = SHOWN_LINES) -> list[str]:
     return [kept[n] for n in sorted(chosen)][:most]
 
 
+def _full(values: dict[str, Any]) -> str:
+    """What BitBake's monitor of the disk says: it stops a build before a file is cut off."""
+    free = int(values.get("_free", 0))
+    left = f"{free / (1 << 20):.0f} MiB" if values.get("_type") == "disk" else f"{free} inodes"
+    return (
+        f"no room: {left} left at {values.get('_mountpoint')} (valid: more than BB_DISKMON_DIRS in "
+        "layers/kas/engine.yml says; free some and build again, it goes on from here)"
+    )
+
+
 @dataclass
 class State:
     """What is known of a build; feed it with `take`."""
@@ -131,6 +141,7 @@ class State:
     seconds: dict[str, float] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    full: list[str] = field(default_factory=list)
     _first: float | None = None
     _first_done: int = 0
 
@@ -149,6 +160,8 @@ class State:
             self.problems.append(
                 f"nothing {runtime}PROVIDES {values.get('_item')!r}" + (f", needed by {needed}" if needed else "")
             )
+        elif event.name == "DiskFull":
+            self.full.append(_full(values))
         elif event.name == "LogRecord" and int(values.get("levelno", 0)) >= 40:
             self.problems.append(str(values.get("msg", "")).strip())
         if stats := getattr(values.get("stats"), "__dict__", None):

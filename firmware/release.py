@@ -178,8 +178,8 @@ def _words(pid: int) -> str:
 
 
 def failure(made: Command, status: int, state: State) -> ToolError:
-    """What failed: the tasks, else what BitBake said, else the end of kas's log."""
-    said = [one.text() for one in state.failures] or state.problems[:5]
+    """What failed: a full disk, the tasks, else what BitBake said, else the end of kas's log."""
+    said = [*state.full, *(one.text() for one in state.failures)] or state.problems[:5]
     return ToolError(
         made.argv[:3], status, "\n".join(said) or tool.tail(made.log), f"kas's and BitBake's log: {made.log}"
     )

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from firmware import board as boards
 from firmware import accounts, paths, release
+from firmware import board as boards
 from firmware.recipe import for_board, load_all
 from tests.golden import tier_one
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The functions of `capture_boot_loader.bbclass`: what a slot carries of the boot loader is what the Debian engine makes."""
+"""The functions of `capture_boot_loader.bbclass`: a slot carries what the Debian engine makes of the same images."""
 
 from __future__ import annotations
 

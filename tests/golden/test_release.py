@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -86,6 +87,65 @@ def test_nobody_provides(folder: Path) -> None:
     recipe.write_text(recipe.read_text() + 'DEPENDS += "no-such-thing"\n')
     with pytest.raises(ToolError, match=r"nothing PROVIDES 'no-such-thing', needed by tiny_1\.0\.bb"):
         release.run(made)
+
+
+def fetching(folder: Path, uri: str, more: str = "") -> Command:
+    made = command(folder, ":")
+    recipe = folder / "layer" / "tiny_1.0.bb"
+    recipe.write_text(recipe.read_text() + f'SRC_URI = "{uri}"\n{more}')
+    return made
+
+
+def test_revision_that_upstream_lacks(folder: Path) -> None:
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(folder / "origin")]
+    for words in (["init", "-q", "-b", "main"], ["commit", "-q", "--allow-empty", "-m", "one"]):
+        (folder / "origin").mkdir(exist_ok=True)
+        subprocess.run([*git, *words], check=True)
+    uri = f"git://{folder}/origin;protocol=file;branch=main"
+    with pytest.raises(ToolError, match=r"tiny: do_fetch failed\n[^$]*Unable to find revision 0{39}1 in branch main"):
+        release.run(fetching(folder, uri, f'SRCREV = "{1:040}"\n'))
+
+
+def test_source_that_no_mirror_has_is_named(folder: Path) -> None:
+    uri = "https://example.org/tiny-1.0.tar.gz"
+    with pytest.raises(ToolError, match=r"tiny: do_fetch failed\n[^$]*https://example\.org/tiny-1\.0\.tar\.gz"):
+        release.run(fetching(folder, uri, f'SRC_URI[sha256sum] = "{0:064}"\n'))
+
+
+def test_full_disk_stops_the_build_and_is_said(folder: Path) -> None:
+    """The task runs until BitBake's monitor, which asks for more than any disk has, has spoken."""
+    os.mkfifo(folder / "go")
+    made = command(folder, f"read word < {folder}/go")
+    with (folder / "build" / "conf" / "local.conf").open("a") as stream:
+        stream.write('BB_DISKMON_DIRS = "STOPTASKS,${TMPDIR},900000000G,100K"\n')
+
+    def release_task() -> None:
+        while not made.log.is_file() or "STOPTASKS" not in made.log.read_text():
+            time.sleep(0.1)
+        (folder / "go").write_text("go\n")
+
+    threading.Thread(target=release_task, daemon=True).start()
+    with pytest.raises(ToolError, match=rf"no room: \d+ MiB left at {folder}/build/tmp \(valid: "):
+        release.run(made)
+
+
+def test_killed_server_is_one_error_and_the_next_build_goes_on(folder: Path) -> None:
+    """As when memory runs out: the kernel kills BitBake's server, without a word to anybody."""
+    os.mkfifo(folder / "pid")
+    made = command(folder, f"echo running > {folder}/pid; sleep 600")
+
+    def kill() -> None:
+        (folder / "pid").read_text()
+        (lock_file,) = (folder / "build").glob("bitbake.lock")
+        os.kill(int(lock_file.read_text().split()[0]), signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    with pytest.raises(ToolError, match=rf"kas's and BitBake's log: {made.log}") as caught:
+        release.run(made)
+    thread.join()
+    print(caught.value)
+    release.run(command(folder, ":"))
 
 
 def test_progress_and_summary(folder: Path) -> None:

@@ -113,6 +113,14 @@ def test_missing_provider_is_said_with_who_needs_it() -> None:
     assert state.problems == ["nothing RPROVIDES 'x', needed by one_1.0.bb"]
 
 
+@pytest.mark.parametrize(("kind", "left"), [("disk", "700 MiB"), ("inode", "734003200 inodes")])
+def test_full_disk_is_said_with_its_place(kind: str, left: str) -> None:
+    state = State()
+    state.take(Event("DiskFull", {"_dev": "/dev/sda1", "_type": kind, "_free": 700 << 20, "_mountpoint": "/build/tmp"}))
+    (said,) = state.full
+    assert said.startswith(f"no room: {left} left at /build/tmp (valid: more than BB_DISKMON_DIRS")
+
+
 def test_failure_shows_the_lines_that_matter(tmp_path: Path) -> None:
     log = tmp_path / "log.do_compile"
     noise = "".join(f"  CC {n}.o\n" for n in range(50))
