@@ -2,6 +2,9 @@
 # Same fragments and environment as the Debian engine. All of it holds for Cyclone V boards only (override socfpga).
 FILESEXTRAPATHS:prepend:socfpga := "${THISDIR}/files:${CYCLONE_CAPTURE_RENDERED}/boot:${CYCLONE_CAPTURE_RENDERED}/yocto:"
 
+# U-Boot makes a C array of the environment's text with it.
+DEPENDS:append:socfpga = " xxd-native"
+
 # u-boot-2026.cfg is last: it has what this release calls by another name, and where the card's layout puts U-Boot.
 SRC_URI:append:socfpga = " \
     file://0001-mmc-dw_mmc-report-data-errors-in-DMA-mode.patch \
