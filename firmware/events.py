@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 TELLING = re.compile(
-    r"\berror\b|\bERROR|[Uu]ndefined reference|No such file|not found|No rule to make|Permission denied"
+    r"\berror\b|\bERROR|[Uu]ndefined reference|No such file|not found|No rule to make|Permission denied|Fetcher failure"
 )
 SHOWN_LINES = 20
 SETSCENE = "_setscene"
@@ -110,6 +110,8 @@ def telling_lines(log: Path, most: int = SHOWN_LINES) -> list[str]:
     """Of a task's log: lines that speak of an error, with the line before each; else its last lines."""
     lines = [line.rstrip() for line in log.read_text(errors="replace").splitlines()]
     noise = ("DEBUG:", "NOTE:", "WARNING: exit code", "ERROR: ExecutionError", "ERROR: Logfile")
+    # why upstream did not give a source is only a note; the error that follows is the last mirror's
+    lines = [line.removeprefix("DEBUG: ") if line.startswith("DEBUG: Fetcher failure") else line for line in lines]
     kept = [line for line in lines if line and not line.startswith(noise) and " exit code " not in line]
     chosen = {near for n, line in enumerate(kept) if TELLING.search(line) for near in (n - 1, n) if near >= 0}
     if not chosen:

@@ -9,6 +9,7 @@ goes to `build/<board>/kas/kas.log`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from firmware.events import Reader, State
 
 EVERY = 10.0  # seconds between two lines
 POLL = 0.5
+GRACE = 20.0  # seconds that BitBake's client has to end when its server is gone: a killed one it waits for forever
 DEBUG = "layers/kas/debug.yml"
 
 
@@ -121,10 +123,20 @@ def run(made: Command, say: Callable[[str], None] | None = None, every: float = 
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for us: we ask BitBake to stop, in its own way
         )
-    stops, shown, last = 0, 0.0, ""
+    stops, shown, last, server = 0, 0.0, "", Server(made.folder / "build" / "bitbake.lock")
     while True:
         try:
             over = _ended(child)
+            if not over and server.gone_for(time.monotonic()) > GRACE:
+                os.killpg(child.pid, signal.SIGKILL)
+                server.end_rest()
+                raise ToolError(
+                    made.argv[:3],
+                    child.wait(),
+                    f"BitBake's server, process {server.pid}, was killed, by the kernel if memory ran out (valid: "
+                    "build again, it goes on from here; with less memory: BB_NUMBER_THREADS=1 PARALLEL_MAKE=-j2)",
+                    f"kas's and BitBake's log: {made.log}",
+                )
             for event in reader.events():
                 state.take(event)
             now = time.time()
@@ -142,6 +154,52 @@ def run(made: Command, say: Callable[[str], None] | None = None, every: float = 
     if child.returncode:
         raise failure(made, child.returncode, state)
     return state
+
+
+class Server:
+    """BitBake's server, which `lock` names: was it there, and since when is it not?"""
+
+    def __init__(self, lock: Path) -> None:
+        """What an earlier build left in `lock` does not count: that server is not there."""
+        self._lock, self._since, self.pid, self._session = lock, 0.0, 0, 0
+
+    def gone_for(self, now: float) -> float:
+        """For how many seconds the server that was there has been gone; 0 when it is there, or none was yet."""
+        try:
+            pid = int(self._lock.read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return 0.0 if not self.pid or not self._since else now - self._since
+        if _alive(pid):
+            if pid != self.pid:
+                self._session = _session(pid)
+            self.pid, self._since = pid, 0.0
+        elif pid == self.pid:
+            self._since = self._since or now
+        return now - self._since if self._since else 0.0
+
+    def end_rest(self) -> None:
+        """End what the server has started and left: it holds the lock and the socket, so the next build would wait."""
+        rest = [int(path.name) for path in Path("/proc").glob("[0-9]*")] if self._session else []
+        for pid in rest:
+            if _session(pid) == self._session:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _session(pid: int) -> int:
+    """The session of a process that is not in ours (the server makes one of its own), else 0."""
+    try:
+        found = os.getsid(pid)
+    except ProcessLookupError:
+        return 0
+    return found if found != os.getsid(0) else 0
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return False
 
 
 def _ended(child: subprocess.Popen[bytes]) -> bool:

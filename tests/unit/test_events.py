@@ -136,6 +136,18 @@ def test_failure_shows_the_lines_that_matter(tmp_path: Path) -> None:
     ]
 
 
+def test_why_upstream_gave_no_source_is_shown_before_what_the_last_mirror_said(tmp_path: Path) -> None:
+    log = tmp_path / "log.do_fetch"
+    log.write_text(
+        "DEBUG: Fetcher failure: Unable to find revision 1 in branch main even from upstream\n"
+        "DEBUG: comparing\nERROR: Bitbake Fetcher Error: NetworkAccess('http://mirror')\n"
+    )
+    assert Failure("a", "do_fetch", log).text().splitlines()[1:3] == [
+        "    Fetcher failure: Unable to find revision 1 in branch main even from upstream",
+        "    ERROR: Bitbake Fetcher Error: NetworkAccess('http://mirror')",
+    ]
+
+
 def test_failure_without_such_lines_shows_the_end(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("".join(f"step {n}\n" for n in range(100)))

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +109,31 @@ def test_killed_build_is_one_error(tmp_path: Path) -> None:
     made = fake(tmp_path / "kas", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(ToolError, match="status -9"):
         release.run(made)
+
+
+def test_killed_server_ends_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BitBake's client waits forever for a server that was killed; the server here says when it may be."""
+    monkeypatch.setattr(release, "GRACE", 0.0)
+    script = (
+        "import os, pathlib, signal, subprocess, sys\n"
+        "server = subprocess.Popen(['sleep', 'infinity'])\n"
+        f"lock = pathlib.Path({str(tmp_path)!r}, 'kas/build/bitbake.lock')\n"
+        "lock.parent.mkdir()\n"
+        "lock.write_text(f'{server.pid}\\n')\n"
+        "signal.pause()\n"
+    )
+
+    class Killed(release.Server):
+        def gone_for(self, now: float) -> float:
+            found = super().gone_for(now)
+            if self.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
+            return found
+
+    monkeypatch.setattr(release, "Server", Killed)
+    with pytest.raises(ToolError, match=r"BitBake's server, process \d+, was killed"):
+        release.run(fake(tmp_path / "kas", script))
 
 
 def deploy(folder: Path, without: str = "") -> None:
