@@ -53,12 +53,14 @@ def serve(target: Target, file: Path) -> Iterator[Tunnel]:
         with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
             transport.cancel_port_forward(LOOPBACK, port)
         for channel in channels:
-            channel.close()
+            with contextlib.suppress(OSError, EOFError):
+                channel.close()
         for thread in threads:  # they end when their channel is closed; the file must outlive them
             thread.join()
         server.close()
 
 
 def _answer(server: RangeServer, channel: paramiko.Channel) -> None:
-    with contextlib.closing(channel):
+    gone = contextlib.suppress(OSError, EOFError)  # a channel says EOFError to its close when the link has dropped
+    with gone, contextlib.closing(channel):
         server.serve(channel)
