@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -121,9 +120,10 @@ def test_full_disk_stops_the_build_and_is_said(folder: Path) -> None:
         stream.write('BB_DISKMON_DIRS = "STOPTASKS,${TMPDIR},900000000G,100K"\n')
 
     def release_task() -> None:
-        while not made.log.is_file() or "STOPTASKS" not in made.log.read_text():
-            time.sleep(0.1)
-        (folder / "go").write_text("go\n")
+        try:
+            until(lambda: made.log.is_file() and "STOPTASKS" in made.log.read_text(), 60.0)
+        finally:
+            (folder / "go").write_text("go\n")
 
     threading.Thread(target=release_task, daemon=True).start()
     with pytest.raises(ToolError, match=rf"no room: \d+ MiB left at {folder}/build/tmp \(valid: "):
