@@ -9,21 +9,18 @@ from typing import Any
 
 import pytest
 
-from firmware import boot_loader, layout, paths
+from firmware import boot_loader, layout
+from tests.golden import bbclass
 
 pytestmark = pytest.mark.golden
 
-CLASS = paths.ROOT / "layers/meta-cyclone-capture/classes-recipe/capture_boot_loader.bbclass"
 FACTS = json.loads(boot_loader.layout_text())
 
 
 @pytest.fixture(scope="module")
 def functions() -> dict[str, Any]:
     """The class's plain Python functions, by name."""
-    text = CLASS.read_text()
-    names: dict[str, Any] = {}
-    exec(text[text.index("def ") : text.index("# nooelint", text.index("def "))], names)  # noqa: S102
-    return names
+    return bbclass.functions("capture_boot_loader")
 
 
 def image(place: int) -> bytes:

@@ -7,20 +7,15 @@ from typing import Any
 
 import pytest
 
-from firmware import paths
+from tests.golden import bbclass
 
 pytestmark = pytest.mark.golden
-
-CLASS = paths.ROOT / "layers/meta-cyclone-capture/classes-recipe/config_assert.bbclass"
 
 
 @pytest.fixture(scope="module")
 def functions() -> dict[str, Any]:
     """The class's plain Python functions, by name."""
-    text = CLASS.read_text()
-    names: dict[str, Any] = {}
-    exec(text[text.index("def ") : text.index("# nooelint", text.index("def "))], names)  # noqa: S102
-    return names
+    return bbclass.functions("config_assert")
 
 
 @pytest.mark.parametrize(
