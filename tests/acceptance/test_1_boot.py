@@ -87,7 +87,7 @@ def test_slot_holds_the_root_file_system_of_the_manifest(unit: UnderTest) -> Non
 def test_system_runs_and_no_unit_failed(unit: UnderTest) -> None:
     failed = unit.output("systemctl", "--failed", "--no-legend", "--plain")
     assert failed.strip() == ""
-    unit.output("systemctl", "is-system-running", "--wait", timeout=120)
+    unit.output("systemctl", "is-system-running", "--wait", timeout=300)
 
 
 @pytest.mark.promise("logs")
