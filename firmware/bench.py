@@ -21,6 +21,7 @@ from pathlib import Path
 
 from firmware import (
     bench_acceptance,
+    bench_boot,
     bench_cost,
     bench_metal,
     bench_service,
@@ -120,6 +121,7 @@ GROUPS = (
     *(_seconds(function, metal=True) for function in (hot_service_s, hot_driver_s)),
     _seconds(cold_build_s),
     *bench_acceptance.GROUPS,
+    *bench_boot.GROUPS,
     *bench_metal.GROUPS,
     *bench_cost.GROUPS,
     *bench_service.GROUPS,
