@@ -18,9 +18,10 @@ from invoke.exceptions import Exit
 from invoke.tasks import task as invoke_task
 
 from firmware.choice import Choice
+from firmware.command_line import Checked
 from firmware.errors import FirmwareError
 
-task = functools.partial(invoke_task, auto_shortflags=False)  # else -h would mean --host
+task = functools.partial(invoke_task, klass=Checked, auto_shortflags=False)  # else -h would mean --host
 CHOICE = Choice()
 WHERE = {"board": "board's name, see ./inv boards", "engine": "debian or yocto"}
 HOST = {"host": "[jump,][user@]name[:port] of a real board; without it the emulated one"}
@@ -167,6 +168,7 @@ def deploy(
     from firmware import rollout
 
     wish = rollout.Wish(force, dry_run, not no_accept, allow_downgrade, boot_loader)
+    rollout.Scope(only, fleet, group, tag).check(wish, host)
     if fleet:
         rollout.to_fleet(CHOICE.update(board, engine), Path(fleet), wish, group, tag, accept_host_key)
         return

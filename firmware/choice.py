@@ -56,11 +56,11 @@ class Choice:
 
     def update(self, board: str | None = None, engine: str | None = None, host: str | None = None) -> Choice:
         """Take over what was given; all of it is checked before anything is kept."""
-        if board:
+        if board is not None:  # an empty one is a mistake, too
             boards.load(board)
-        if engine and engine not in ENGINES:
+        if engine is not None and engine not in ENGINES:
             raise UserError(f"--engine: unknown engine {engine!r} (valid: {', '.join(ENGINES)})")
-        parsed = parse_host(host) if host else None
+        parsed = parse_host(host) if host is not None else None
         self._board = board or self._board
         self.engine = engine or self.engine
         self.host = parsed or self.host

@@ -40,6 +40,25 @@ class Wish:
 WISH = Wish()
 
 
+@dataclass(frozen=True)
+class Scope:
+    """What of `./inv deploy`: one recipe `only`; or the boards of `fleet`, of one `group` or with one `tag`."""
+
+    only: str | None = None
+    fleet: str | None = None
+    group: str = ""
+    tag: str = ""
+
+    def check(self, wish: Wish, host: str | None) -> None:
+        """Raise UserError for options that would be without effect: who gives one relies on it."""
+        if self.only and (wish != WISH or self.fleet):
+            raise UserError("--only pushes a part at once, without an upgrade (valid: with --host alone)")
+        if self.fleet and (host or wish.boot_loader):
+            raise UserError("--fleet: its own boards, and no boot loader (valid: without --host and --boot-loader)")
+        if (self.group or self.tag) and not self.fleet:
+            raise UserError("--group, --tag: of which boards? (valid: with --fleet=FILE)")
+
+
 def deploy(
     choice: Choice, wish: Wish = WISH, only: str | None = None, accept_host_key: str | None = None
 ) -> Outcome | None:

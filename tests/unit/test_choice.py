@@ -31,6 +31,12 @@ def test_unknown_board_lists_the_known() -> None:
         Choice().update(board="x")
 
 
+@pytest.mark.parametrize("given", [{"board": ""}, {"engine": ""}, {"host": ""}])
+def test_empty_value_is_not_the_default(given: dict[str, str]) -> None:
+    with pytest.raises(UserError, match=r"'' .*\(valid: "):
+        Choice().update(**given)
+
+
 def test_host_has_defaults() -> None:
     assert parse_host("board-7") == Host("board-7", 22, "operator")
     assert parse_host("me@10.0.0.7:2222") == Host("10.0.0.7", 2222, "me")

@@ -15,7 +15,7 @@ from firmware import deploy as upgrade
 from firmware.choice import Choice
 from firmware.deploy import Offer, Outcome, Plan
 from firmware.errors import TargetError, UserError
-from firmware.rollout import Wish
+from firmware.rollout import Scope, Wish
 from tests.unit.played_board import PlayedBoard
 
 pytestmark = pytest.mark.unit
@@ -49,6 +49,29 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
     monkeypatch.setattr(upgrade, "deploy", made.deploy)
     monkeypatch.setattr(rollout, "reach", lambda _choice, _key=None: SimpleNamespace(target=made.board))
     return made
+
+
+@pytest.mark.parametrize(
+    ("scope", "wish", "host", "said"),
+    [
+        (Scope(only="captured"), Wish(dry_run=True), None, r"--only .*valid: with --host alone"),
+        (Scope(only="captured"), Wish(accept=False), None, r"--only .*valid: with --host alone"),
+        (Scope(only="captured", fleet="f.yaml"), Wish(), None, r"--only .*valid: with --host alone"),
+        (Scope(fleet="f.yaml"), Wish(), "board-7", r"--fleet: .*valid: without --host"),
+        (Scope(fleet="f.yaml"), Wish(boot_loader=True), None, r"--fleet: .*valid: without --host and --boot-loader"),
+        (Scope(group="hall-a"), Wish(), "board-7", r"--group, --tag: .*valid: with --fleet=FILE"),
+        (Scope(tag="canary"), Wish(), None, r"--group, --tag: .*valid: with --fleet=FILE"),
+    ],
+)
+def test_option_without_effect_is_refused(scope: Scope, wish: Wish, host: str | None, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        scope.check(wish, host)
+
+
+def test_options_that_go_together_are_taken() -> None:
+    Scope().check(Wish(dry_run=True, boot_loader=True), "board-7")
+    Scope(only="captured").check(Wish(), "board-7")
+    Scope(fleet="f.yaml", group="hall-a", tag="canary").check(Wish(dry_run=True, accept=False), None)
 
 
 def test_upgrade_that_went_back_fails_with_its_reason(asked: Asked) -> None:
