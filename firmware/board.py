@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: MIT
 """A board: one hardware target, read from `board/<name>.yaml`, checked, and frozen.
 
-The file is strict: an unknown key, an address outside the lightweight bridge, an overlapping register window or an odd
-block size is a `UserError` that names file, key, value and what is valid. All sizes are bytes; addresses and offsets
-are integers (`0x...` in YAML). Register windows are offsets into the lightweight HPS-to-FPGA bridge, 0xff200000,
-2 MiB (Cyclone V HPS Technical Reference Manual, "HPS-FPGA Bridges"); FPGA interrupt n is GIC SPI 40 + n (same manual,
-"Interrupt Controller").
+The file is strict (`firmware/yaml_file.py`): an unknown key, an address outside the lightweight bridge, an overlapping
+register window or an odd block size is a `UserError` that names file, key, value and what is valid. All sizes are
+bytes; addresses and offsets are integers (`0x...` in YAML). Register windows are offsets into the lightweight
+HPS-to-FPGA bridge, 0xff200000, 2 MiB (Cyclone V HPS Technical Reference Manual, "HPS-FPGA Bridges"); FPGA interrupt n
+is GIC SPI 40 + n (same manual, "Interrupt Controller").
 """
 
 from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from firmware import paths
+from firmware import paths, yaml_file
 from firmware.errors import UserError
 from firmware.fpga import Name as Part
 
@@ -30,6 +29,7 @@ FABRIC_INTERRUPTS = 64
 # kernel's address space (lowmem: 768 MiB less vmalloc's guard)
 RESERVED_BEGIN, RESERVED_END = 0x10000000, 0x2F800000
 MSGDMA_BYTES = {"csr": 0x20, "descriptor": 0x20, "response": 0x8}  # of the core's register windows
+LEAST_BYTES = {"sysid": 0x8, "source": 0x28}  # registers that the driver reads (docs/interfaces.md)
 DEFAULT_BOARD = "de0-nano-soc"
 STREAM_PORT = 7700  # TCP port of the capture service, on every board
 
@@ -114,6 +114,9 @@ class Fabric(Strict):
 
     @model_validator(mode="after")
     def _windows_fit(self) -> Fabric:
+        for key, least in LEAST_BYTES.items():
+            if (given := self.windows()[key].bytes) < least:
+                raise ValueError(f"{key}.bytes is {given:#x} (valid: {least:#x} or more, see docs/interfaces.md)")
         placed = sorted(self.windows().items(), key=lambda item: item[1].offset)
         for key, window in placed:
             if window.end > BRIDGE_BYTES:
@@ -202,38 +205,7 @@ def load(name: str, folder: Path = paths.BOARDS) -> Board:
     if name not in names(folder):
         raise UserError(f"unknown board {name!r} (valid: {', '.join(names(folder)) or 'none, no board file found'})")
     path = folder / f"{name}.yaml"
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: no valid YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: a board file is a mapping of keys to values, this is {type(raw).__name__}")
-    try:
-        board = Board.model_validate(raw)
-    except ValidationError as error:
-        raise UserError("\n".join(_explain(path, detail) for detail in error.errors())) from error
+    board = yaml_file.load(path, Board)
     if board.name != name:
         raise UserError(f"{path}: name: {board.name!r} is not the file's name (valid: {name!r})")
     return board
-
-
-def _model(annotation: Any) -> type[BaseModel]:
-    """The model of a field's type, also of one that may be left out."""
-    found: type[BaseModel] = next((part for part in get_args(annotation) if part is not type(None)), annotation)
-    return found
-
-
-def _explain(path: Path, detail: Any) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or "(whole file)"
-    if detail["type"] == "extra_forbidden":
-        model: type[BaseModel] = Board
-        for part in detail["loc"][:-1]:
-            model = _model(model.model_fields[part].annotation)
-        return f"{path}: {key}: unknown key (valid: {', '.join(model.model_fields)})"
-    if detail["type"] == "missing":
-        return f"{path}: {key}: missing key"
-    if detail["type"] == "value_error":
-        return f"{path}: {key}: {detail['ctx']['error']}"
-    value = detail["input"]
-    shown = f"{value:#x} ({value})" if type(value) is int else repr(value)
-    return f"{path}: {key}: {shown} is not valid: {detail['msg']}"

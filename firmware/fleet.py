@@ -20,11 +20,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, model_validator
 
+from firmware import yaml_file
 from firmware.board import Strict
 from firmware.choice import Host, parse_host
 from firmware.errors import UserError
@@ -33,19 +33,35 @@ CANARY = "canary"
 Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
-class Entry(Strict):
-    """A host with tags of its own."""
+def _is_host(text: str) -> str:
+    try:
+        parse_host(text)
+    except UserError as error:
+        raise ValueError(str(error).removeprefix("--host: ")) from error
+    return text
 
-    host: str
+
+Address = Annotated[str, AfterValidator(_is_host)]
+
+
+class Entry(Strict):
+    """A host, with tags of its own or just its name."""
+
+    host: Address
     tags: list[Tag] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _just_a_name(cls, given: Any) -> Any:
+        return {"host": given} if isinstance(given, str) else given
 
 
 class Group(Strict):
     """Boards that have something in common."""
 
-    hosts: Annotated[list[str | Entry], Field(min_length=1)]
+    hosts: Annotated[list[Entry], Field(min_length=1)]
     tags: list[Tag] = []
-    jump: str = ""
+    jump: Address | None = None
 
 
 class Fleet(Strict):
@@ -78,17 +94,9 @@ class Member:
 def load(path: Path) -> Fleet:
     """The fleet in the file `path`."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        found = Fleet.model_validate(raw)
+        found = yaml_file.load(path, Fleet)
     except OSError as error:
         raise UserError(f"no fleet {path}: {error.strerror} (valid: a file as docs/upgrade.md shows)") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: no valid YAML: {error}") from error
-    except ValidationError as error:
-        lines = [
-            f"{path}: {'.'.join(map(str, each['loc'])) or '(whole file)'}: {each['msg']}" for each in error.errors()
-        ]
-        raise UserError("\n".join(lines)) from error
     members(found)
     behind = [name for name, group in found.groups.items() if group.jump]
     if behind and found.acceptance == "capture":
@@ -107,8 +115,7 @@ def members(fleet: Fleet, group: str = "", tag: str = "") -> list[Member]:
     for name, each in fleet.groups.items():
         jump = parse_host(each.jump) if each.jump else None
         for entry in each.hosts:
-            text, own = (entry, []) if isinstance(entry, str) else (entry.host, entry.tags)
-            found.append(Member(parse_host(text), name, frozenset([*each.tags, *own]), jump))
+            found.append(Member(parse_host(entry.host), name, frozenset([*each.tags, *entry.tags]), jump))
     names = [member.name for member in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{', '.join(twice)}: more than once in the fleet (valid: each board once)")

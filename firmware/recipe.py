@@ -22,10 +22,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr
 
-from firmware import paths
+from firmware import paths, yaml_file
 from firmware.board import Board, Name, Strict
 from firmware.errors import UserError
 
@@ -90,13 +89,7 @@ def load_all(folder: Path = paths.ROOT / "recipes") -> list[Recipe]:
     """All recipes, sorted by name. Raises UserError naming file, key and what is valid."""
     found = []
     for path in sorted(folder.glob("*/recipe.yaml")):
-        try:
-            recipe = Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except yaml.YAMLError as error:
-            raise UserError(f"{path}: no valid YAML: {error}") from error
-        except ValidationError as error:
-            lines = [f"{path}: {'.'.join(map(str, d['loc']))}: {d['msg']}" for d in error.errors()]
-            raise UserError("\n".join(lines)) from error
+        recipe = yaml_file.load(path, Recipe)
         if recipe.name != path.parent.name:
             raise UserError(f"{path}: name: {recipe.name!r} is not the folder's name (valid: {path.parent.name!r})")
         recipe._folder = path.parent

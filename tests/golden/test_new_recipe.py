@@ -47,8 +47,16 @@ def change(recipes: Path, old: str, new: str) -> None:
     ("old", "new", "said"),
     [
         ("kind: files", "kind: [files", r"blinker/recipe\.yaml: no valid YAML"),
-        ("kind: files", "kind: file", r"blinker/recipe\.yaml: kind: Input should be 'kernel-module', 'overlay'"),
-        ("kind: files", "kindness: files", r"blinker/recipe\.yaml: kind: Field required\n.*kindness: Extra inputs"),
+        (
+            "kind: files",
+            "kind: file",
+            r"blinker/recipe\.yaml: kind: 'file' is not valid: .*'kernel-module', 'overlay' or",
+        ),
+        (
+            "kind: files",
+            "kindness: files",
+            r"blinker/recipe\.yaml: kind: missing key\n.*kindness: unknown key \(valid: name, summary",
+        ),
         ("from: blinker,", "from: blinke,", r"recipes/blinker/recipe\.yaml: files: no .*/blinke \(valid: "),
         (
             "python3-core",

@@ -43,6 +43,10 @@ def write(folder: Path, change: dict[str, object]) -> Path:
         ({"fabric.source.offset": 0x1FFFFC}, r"source ends at 0x20003c, outside the bridge \(valid: up to 0x200000\)"),
         ({"fabric.source.offset": 0x110}, r"msgdma\.csr \[0x100, 0x120\) overlaps source \[0x110, 0x150\)"),
         ({"fabric.source.offset": 0x42}, r"fabric\.source\.offset: 0x42 .*multiple of 4"),
+        ({"fabric.source.bytes": 0x24}, r"fabric: source\.bytes is 0x24 \(valid: 0x28 or more"),
+        ({"fabric.sysid.bytes": 4}, r"fabric: sysid\.bytes is 0x4 \(valid: 0x8 or more"),
+        ({"fabric": None}, r"fabric: None is not valid: keys and values \(valid: id, sysid, source"),
+        ({"memory_bytes": "1GiB"}, r"memory_bytes: '1GiB' is not valid: .*without a unit or quotes"),
         ({"fabric.msgdma.interrupt": 64}, r"fabric\.msgdma\.interrupt: 0x40 .*less than 64"),
         ({"fabric.msgdma.csr.bytes": 0x10}, r"fabric\.msgdma: csr\.bytes is 0x10 \(valid: 0x20, as the core has it\)"),
         ({"fabric.copier.speed": 1}, r"fabric\.copier\.speed: unknown key \(valid: csr, descriptor"),
@@ -81,6 +85,13 @@ def test_unknown_board_lists_the_known(tmp_path: Path) -> None:
     write(tmp_path, {})
     with pytest.raises(UserError, match=r"unknown board 'x2' \(valid: x1\)"):
         board.load("x2", tmp_path)
+
+
+def test_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, {})
+    path.write_text(path.read_text() + "ring: {block_bytes: 0x200000, blocks: 4}\n")
+    with pytest.raises(UserError, match=r"x1\.yaml: no valid YAML: key 'ring' twice"):
+        board.load("x1", tmp_path)
 
 
 @pytest.mark.parametrize("text", ["a: [1,", "- 1\n", "", "\x00"])
