@@ -5,13 +5,15 @@ Every check comes before the first write, over what lsblk(8) says: the device mu
 that is large enough and of which nothing is in use: no mounted partition, no swap, no LVM, RAID or encryption on it. A
 file is taken as well (`file=True`; for tests). Then the user types the device's name, unless `yes`.
 
+It is run by the user, not by `sudo`: the card lets in the user's key, and its host key is pinned for the user. The
+device is lent for that: `sudo chown $USER /dev/sdX`, which holds until the card is pulled.
+
 What is written is the image's data and nothing else (bmaptool, which checks the image against the hashes in the bmap);
 what is verified is what the card gives back once the kernel's cache of it is dropped.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -29,7 +31,6 @@ from firmware.manifest import Manifest
 
 Device = dict[str, Any]  # one of lsblk's block devices; `children` are the same
 
-BLKFLSBUF = 0x1261  # linux/fs.h: write back and drop the block device's cache
 CHUNK_BYTES = 1 << 20
 IN_USE = {"LVM2_member", "linux_raid_member", "crypto_LUKS", "zfs_member", "bcache", "ceph_bluestore"}
 STACKED = {"lvm", "crypt", "dm", "mpath", "raid0", "raid1", "raid5", "raid6", "raid10", "md"}
@@ -53,6 +54,10 @@ class Source:
 
 def flash(device: str, manifest: Manifest, yes: bool = False, fixed: bool = False) -> Identity:
     """Make `device` a card of the built image, which is verified first, and say which board's it is then."""
+    if os.geteuid() == 0 and os.environ.get("SUDO_USER", "root") != "root":
+        raise UserError(
+            f"sudo: the card would let in root's key, not yours (valid: as yourself, after {_lend(device)})"
+        )
     verification.require(manifest.path("image"), verification.built_config(manifest))
     made = write(device, Source.of(manifest), yes=yes, fixed=fixed)
     print(f"{device} is the card of {made.hostname}; host key {fingerprint(made.host_key.public)} is pinned")
@@ -77,7 +82,7 @@ def write(
     if file and not path.is_file():
         raise UserError(f"{device}: no file (valid: a file that is there)")
     if not os.access(path, os.W_OK):
-        raise UserError(f"{device} cannot be written by you (valid: run it with sudo, or join the group of the device)")
+        raise UserError(f"{device} cannot be written by you (valid: {_lend(device)}, then again)")
     if not yes and ask(f"Everything on {shown} will be lost. Type {path} to go on: ").strip() != str(path):
         raise UserError(f"{device}: not confirmed, nothing was written")
     bmaptool = tool.need("bmaptool", "bmap-tools")
@@ -134,8 +139,9 @@ def verify(path: Path, bmap: str) -> None:
     if not size or not ranges:
         raise ToolError(["verify", str(path)], 1, "", "the bmap has no block size or no range with a SHA-256")
     with path.open("rb") as stream:
-        if path.is_block_device():
-            fcntl.ioctl(stream, BLKFLSBUF)
+        os.fsync(stream.fileno())
+        # drops the cache; BLKFLSBUF would do so for root only
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         for wanted, first, last in ranges:
             start, end = int(first) * int(size[1]), (int(last or first) + 1) * int(size[1])
             if _hash(stream.fileno(), start, end) != wanted:
@@ -145,6 +151,10 @@ def verify(path: Path, bmap: str) -> None:
                     f"bytes {start} to {end} differ from the image",
                     "the card may be worn out",
                 )
+
+
+def _lend(device: str) -> str:
+    return f"sudo chown $USER {device}"
 
 
 def _hash(descriptor: int, start: int, end: int) -> str:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -137,6 +139,22 @@ def test_wrong_confirmation_writes_nothing(source: flash.Source, tmp_path: Path)
     assert card.read_bytes() == b"precious"
 
 
+def test_sudo_would_make_the_card_root_s(monkeypatch: pytest.MonkeyPatch, source: flash.Source) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("SUDO_USER", "me")
+    with pytest.raises(UserError, match=r"sudo: .*root's key, not yours \(valid: .* sudo chown \$USER /dev/sdx\)"):
+        flash.flash("/dev/sdx", SimpleNamespace(path=lambda _name: source.image))  # type: ignore[arg-type]
+
+
+def test_device_of_others_says_how_it_is_lent(
+    source: flash.Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "card").touch()
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    with pytest.raises(UserError, match=r"cannot be written by you \(valid: sudo chown \$USER .*/card, then again\)"):
+        flash.write(str(tmp_path / "card"), source, file=True)
+
+
 BLOCK = 4096
 CONTENT = bytes(BLOCK) + b"\1" * (2 * BLOCK) + bytes(BLOCK) + b"\2" * 100
 BMAP = f"""<bmap version="2.0"><BlockSize> {BLOCK} </BlockSize><BlockMap>
@@ -158,6 +176,16 @@ def test_bmap_without_hashes_is_not_taken_for_verified(tmp_path: Path) -> None:
     (tmp_path / "card").write_bytes(CONTENT)
     with pytest.raises(ToolError, match="no range with a SHA-256"):
         flash.verify(tmp_path / "card", "<bmap><BlockSize> 4096 </BlockSize></bmap>")
+
+
+def test_card_is_read_anew_without_the_rights_of_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BLKFLSBUF is for CAP_SYS_ADMIN: a person who may only write the device got a traceback behind the writing."""
+    asked: list[int] = []
+    monkeypatch.setattr(Path, "is_block_device", lambda _path: True)
+    monkeypatch.setattr(os, "posix_fadvise", lambda _fd, _from, _length, advice: asked.append(advice))
+    (tmp_path / "card").write_bytes(CONTENT)
+    flash.verify(tmp_path / "card", BMAP)
+    assert asked == [os.POSIX_FADV_DONTNEED]
 
 
 def test_what_the_image_does_not_map_may_differ(tmp_path: Path) -> None:
