@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 
-from firmware.errors import TargetError
+from firmware.errors import TargetError, UserError
 from firmware.forwarding import LOOPBACK, forward
 from firmware.ssh import Target
 
@@ -20,7 +20,9 @@ BOARD_PORT = 7701  # http.port, see docs/service.md
 
 
 def run(target: Target, port: int = BOARD_PORT) -> None:
-    """Show where the page is, and carry it until Ctrl-C. Raises TargetError: no service; UserError: port in use."""
+    """Show where the page is, and carry it until Ctrl-C. Raises TargetError: no service; UserError: the port."""
+    if not 0 <= port < 65536:
+        raise UserError(f"--port: {port} (valid: 1 to 65535, or 0 for a free one)")
     with target, forward(target, (LOOPBACK, BOARD_PORT), port) as here:
         _probe(target, here)
         print(f"status page: http://{LOOPBACK}:{here}/ (Ctrl-C ends)", file=sys.stderr)

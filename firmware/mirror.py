@@ -21,8 +21,12 @@ from firmware.errors import ToolError, UserError
 def folder(given: str) -> Path:
     """The mirror's folder. Raises UserError when it is a file, or cannot be written."""
     found = Path(given).expanduser().resolve()
-    parent = next(path for path in (found, *found.parents) if path.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
+    try:
+        found.mkdir(parents=True, exist_ok=True)
+        writable = os.access(found, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
         raise UserError(f"--to: {given!r} cannot be written (valid: a folder, made when it is not there)")
     return found
 

@@ -33,10 +33,11 @@ def layer(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> lock.Layer:
     return lock.Layer("one", "https://example.org/group/one.git", "main", commit(upstream, "second"))
 
 
-def test_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["{}/file", "{}/file/below", "/proc/none", "/proc/self/fd/none"])
+def test_place_that_cannot_be_written_is_refused(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"--to: .* cannot be written \(valid: a folder"):
-        mirror.folder(str(tmp_path / "file" / "below"))
+        mirror.folder(place.format(tmp_path))
 
 
 def test_commit_that_upstream_lacks_is_said(layer: lock.Layer, tmp_path: Path) -> None:
