@@ -63,8 +63,8 @@ def test_flags_patterns_and_sizes_are_the_headers() -> None:
     assert defined("CAPTURE_RING_BATCH") == abi.BATCH
     assert defined("CAPTURE_RING_BLOCK_GAP") == record.FLAG_GAP
     assert defined("CAPTURE_RING_BLOCK_ERROR") == record.FLAG_ERROR
-    assert defined("CAPTURE_RING_PATTERN_COUNTER") == abi.PATTERNS["counter"]
-    assert defined("CAPTURE_RING_PATTERN_PRBS31") == abi.PATTERNS["prbs31"]
+    names = re.findall(r"^#define CAPTURE_RING_PATTERN_(\w+)", HEADER, re.MULTILINE)
+    assert {name.lower(): defined(f"CAPTURE_RING_PATTERN_{name}") for name in names} == abi.PATTERNS
     assert size_of("capture_ring_block") == abi.BLOCK.size
 
 

@@ -87,7 +87,7 @@ int capture_source_init(struct capture_source *source, struct platform_device *p
  */
 bool capture_source_accepts(const struct capture_ring_start *start)
 {
-	return start->pattern <= CAPTURE_RING_PATTERN_PRBS31 && start->rate <= U32_MAX;
+	return start->pattern <= CAPTURE_RING_PATTERN_SAMPLES && start->rate <= U32_MAX;
 }
 
 /**

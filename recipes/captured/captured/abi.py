@@ -35,4 +35,4 @@ IOC_STATISTICS = _request(_READ, 0x45, STATISTICS.size)
 
 RECORD_FLAGS = 3  # of a block's flags, gap and error: a record has them, too; its bytes say that a block is short
 
-PATTERNS = {"counter": 0, "prbs31": 1}
+PATTERNS = {"counter": 0, "prbs31": 1, "ramp": 2, "samples": 3}

@@ -41,6 +41,7 @@ def case_wrong_input_is_refused() -> None:
             (device.SETUP, device.Setup(reserved=(device.U32 * 10)(*[0] * 9, 1))),
             (device.START, device.Start(reserved=(device.U32 * 2)(0, 1))),
             (device.START, device.Start(flags=2)),
+            (device.START, device.Start(pattern=device.SAMPLES + 1)),
             (device.START, device.Start(blocks=1)),
             (device.START, device.Start(flags=device.LIMIT)),
             (device.END, device.End(mode=2)),
@@ -54,6 +55,20 @@ def case_wrong_input_is_refused() -> None:
             refused(errno.EINVAL, ring.ioctl, request, data)
         refused(errno.ENOTTY, ring.ioctl, device._request(3, 0x60, device.Setup))
         assert ring.info().map_bytes == 64 * MIB, "a refused setup changes nothing"
+
+
+def case_ramp_and_samples_are_started() -> None:
+    with Device() as ring:
+        ring.setup(65536, 2)
+        data = ring.map()
+        for pattern in (device.RAMP, device.SAMPLES):  # the emulated fabric samples nothing: the ramp goes on
+            ring.start(pattern=pattern)
+            (block,) = ring.dequeue(1)
+            at = block.index * 65536
+            assert [word_at(data, at + place) for place in (0, 4, 65532)] == [0x00010000, 0x00030002, 0x7FFF7FFE]
+            ring.stop()
+            ring.enqueue([block.index])
+        data.release()
 
 
 def case_sizes_that_are_no_power_of_two() -> None:

@@ -95,7 +95,7 @@ static void make_start(struct worker *w, void *to)
 {
 	struct capture_ring_start *start = to;
 
-	start->pattern = below(w, 2);
+	start->pattern = below(w, 4);
 	start->rate = once_in(w, 50) ? 0 : 100000 << below(w, 8);
 	if (once_in(w, 3)) {
 		start->flags = CAPTURE_RING_START_LIMIT;

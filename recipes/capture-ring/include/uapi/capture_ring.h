@@ -94,9 +94,11 @@ struct capture_ring_setup {
 	__u32 reserved[10];
 };
 
-/* patterns of the fabric's capture source */
+/* what the fabric's capture source delivers: a test pattern, or what the design samples */
 #define CAPTURE_RING_PATTERN_COUNTER	0	/* 32-bit little-endian words 0, 1, 2, ... */
 #define CAPTURE_RING_PATTERN_PRBS31	1	/* x^31 + x^28 + 1, 32 bits a word, seed 0x7fffffff */
+#define CAPTURE_RING_PATTERN_RAMP	2	/* 16-bit samples 0, 1, ... 65535, 0, ...; two a word */
+#define CAPTURE_RING_PATTERN_SAMPLES	3	/* no pattern */
 
 #define CAPTURE_RING_START_LIMIT	(1 << 0)	/* end behind @blocks blocks: a window of exactly that size */
 
