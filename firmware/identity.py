@@ -88,7 +88,7 @@ def user_key(path: Path | None = None) -> Path:
         if not path.exists():
             _write_new(path, new_key())
     elif not path.is_file():
-        raise UserError(f"--identity: no file {path} (valid: an OpenSSH private key, made by ssh-keygen -t ed25519)")
+        raise UserError(f"no key {path} (valid: an OpenSSH private key, made by ssh-keygen -t ed25519)")
     public_of(path)
     return path
 

@@ -23,7 +23,7 @@ def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_missing_identity_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--identity: no file .*nowhere .*valid: an OpenSSH private key"):
+    with pytest.raises(UserError, match=r"no key .*nowhere .*valid: an OpenSSH private key"):
         identity.user_key(tmp_path / "nowhere")
 
 
