@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The fabric's two files in a slot: `overlay.dtbo`, rendered from the board, and `fabric.rbf`, the bitstream.
 
-The bitstream is the user's own: `board/<name>.rbf`, as Quartus writes it (compressed raw binary, passive parallel x16).
+The bitstream is the user's own: `board/<name>.rbf`, as Quartus writes it (compressed raw binary, passive parallel).
 Without one a stand-in is made: it configures the fabric of the emulated board, says so in plain text at its start, and
 a metal FPGA refuses it. It depends on nothing but the fabric's identity.
 """

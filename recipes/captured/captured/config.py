@@ -243,7 +243,7 @@ TCP: dict[str, Check] = {
 }
 DISK: dict[str, Check] = {
     "folder": _folder,
-    "partition": _matching(DEVICE, 'a block device, such as "/dev/mmcblk0p5", or "": none'),
+    "partition": _matching(DEVICE, 'a block device, such as "/dev/sda1", or "": none'),
     "erase_partition": _matching(DEVICE, 'the name of disk.partition, whose contents are lost then, or ""'),
     "writer": _one_of(*WRITERS),
     "policy": _one_of(*(policy for policy in POLICIES if policy != DISCONNECT)),
