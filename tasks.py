@@ -8,7 +8,6 @@ used, so that `./inv boards` does not wait for what only `deploy` needs.
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -364,10 +363,12 @@ def clean(_context: Context, cache: bool = False) -> None:
 
 @task(help={"only": "a pytest -k expression", "slow": "the slow tier as well, many minutes more"})
 @guarded
-def check(context: Context, only: str = "", slow: bool = False) -> None:
+def check(_context: Context, only: str = "", slow: bool = False) -> None:
     """Run the linters and the tests: what CI runs."""
-    selection = (f" -k {only!r}" if only else "") + (" --slow" if slow else "")
-    context.run(f"{sys.executable} -m pytest{selection}", pty=sys.stdout.isatty())
+    from firmware import checking
+
+    if status := checking.run(only, slow):
+        raise Exit("", code=status)
 
 
 @task(help={"board": WHERE["board"], "only": "name of one figure"} | HOST)

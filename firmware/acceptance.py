@@ -8,13 +8,12 @@ Reports go to `build/<board>/reports/`: `acceptance.xml` (JUnit), `acceptance.js
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware import manifest, paths
+from firmware import manifest, paths, tool
 from firmware.choice import Choice, Host
 from firmware.errors import TargetError, UserError
 from firmware.reach import BOOT_SECONDS, reach
@@ -97,4 +96,4 @@ def _started(environment: str, log: Path) -> Iterator[Path | None]:
 
 
 def _pytest(command: Sequence[str]) -> int:
-    return subprocess.run(command, cwd=paths.ROOT, check=False).returncode  # noqa: S603  # argv, no shell
+    return tool.attended(command, cwd=paths.ROOT)

@@ -63,6 +63,11 @@ class Checked(Task[Any]):
 class CommandLine(Program):
     """Invoke's program; what it cannot read is the user's to change."""
 
+    def parse_collection(self) -> None:
+        """tasks.py."""
+        with self._explained():
+            super().parse_collection()
+
     def parse_core(self, argv: list[str] | None) -> None:
         """Options that stand before the tasks."""
         with self._explained():
@@ -82,6 +87,8 @@ class CommandLine(Program):
     def _explained(self) -> Iterator[None]:
         try:
             yield
+        except KeyboardInterrupt as error:
+            raise Exit("interrupted", code=130) from error
         except ParseError as error:
             raise Exit(f"error: {self.explain(error)}", code=2) from error
         except ValueError as error:

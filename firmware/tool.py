@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -72,6 +73,26 @@ def capture(
     if done.returncode:
         raise ToolError(argv, done.returncode, (done.stderr or done.stdout)[-2000:])
     return done.stdout
+
+
+def attended(command: Sequence[str], cwd: Path | None = None) -> int:
+    """Exit status of a program that has the user's terminal, and time to put things in order at Ctrl-C.
+
+    Raises KeyboardInterrupt when it has ended then.
+    """
+    interrupted = False
+    with subprocess.Popen(command, cwd=cwd) as process:  # noqa: S603  # argv, no shell
+        while True:
+            try:
+                status = process.wait()
+                break
+            except KeyboardInterrupt:
+                interrupted = True
+                if not sys.stdin.isatty():  # else the terminal has told it, too
+                    process.send_signal(signal.SIGINT)
+    if interrupted:
+        raise KeyboardInterrupt
+    return status
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
