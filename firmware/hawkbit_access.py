@@ -80,6 +80,10 @@ def certificates(path: str | None) -> str | bool:
         return own.cafile or own.capath or True
     if not Path(path).is_file():
         raise UserError(f"--ca-file: no file {path} (valid: certificates in PEM)")
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
+        raise UserError(f"--ca-file: {path}: {error} (valid: certificates in PEM)") from error
     return path
 
 

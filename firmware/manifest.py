@@ -117,6 +117,9 @@ def load(path: Path) -> Manifest:
 def load_built(board: str, engine: str) -> Manifest:
     """Manifest of the last build of `engine` for `board`. Raises UserError: not built, or not whole."""
     path = folder(board, engine) / NAME
+    if not path.is_file():
+        command = f"./inv build --board={board} --engine={engine}"
+        raise UserError(f"not built: there is no {path} (valid: first {command})")
     found = load(path)
     if (found.board, found.engine) != (board, engine):
         raise UserError(f"{path} is of board {found.board!r}, engine {found.engine!r} (valid: {board!r}, {engine!r})")

@@ -19,7 +19,7 @@ def test_image_that_is_not_built_leaves_the_report_alone(tmp_path: Path, monkeyp
     report = acceptance.reports("sockit") / "acceptance.html"
     report.parent.mkdir(parents=True)
     report.write_text("of yesterday")
-    with pytest.raises(UserError, match=r"no manifest .*sockit.* \(valid: run \./inv build first\)"):
+    with pytest.raises(UserError, match=r"not built: .*sockit.* \(valid: first \./inv build --board=sockit"):
         acceptance.run(Choice().update("sockit"))
     assert report.read_text() == "of yesterday"
 

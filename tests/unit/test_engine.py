@@ -45,5 +45,5 @@ def test_host_that_cannot_build_is_refused_before_the_first_write(
 
 
 def test_variants_need_a_build() -> None:
-    with pytest.raises(UserError, match=r"valid: run \./inv build first"):
+    with pytest.raises(UserError, match=r"not built: .*valid: first \./inv build"):
         engine.bundle_inputs(board.load("sockit"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware import hawkbit_access
+from firmware import hawkbit_access, signing
 from firmware.errors import UserError
 from firmware.hawkbit_access import PREFIX, Credentials
 
@@ -42,11 +42,15 @@ def test_server() -> None:
     assert hawkbit_access.server("https://example.org/hawkbit/") == "https://example.org/hawkbit"
 
 
-def test_certificates(tmp_path: Path) -> None:
+def test_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="--ca-file: no file"):
         hawkbit_access.certificates(str(tmp_path / "none.pem"))
-    (tmp_path / "ca.pem").touch()
-    assert hawkbit_access.certificates(str(tmp_path / "ca.pem")) == str(tmp_path / "ca.pem")
+    (tmp_path / "none.pem").write_text("no certificate")
+    with pytest.raises(UserError, match=r"--ca-file: .*none\.pem: .*valid: certificates in PEM"):
+        hawkbit_access.certificates(str(tmp_path / "none.pem"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    own = str(signing.chosen().authority)
+    assert hawkbit_access.certificates(own) == own
     known = ssl.get_default_verify_paths()
     assert hawkbit_access.certificates(None) in (known.cafile, known.capath, True)
 

@@ -45,8 +45,8 @@ def change(path: Path, **changes: Any) -> None:
 
 
 def test_missing_manifest_says_build_first(steps: dict[str, Path]) -> None:
-    with pytest.raises(UserError, match=r"no manifest .*sockit/debian/manifest\.json .valid: run \./inv build first"):
-        manifest.load_built("sockit", "debian")
+    with pytest.raises(UserError, match=r"not built: .*sockit/yocto/.* --board=sockit --engine=yocto\)"):
+        manifest.load_built("sockit", "yocto")
 
 
 @pytest.mark.parametrize(
