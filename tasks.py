@@ -184,7 +184,7 @@ def deploy(
         "set_type": "key of the distribution set's type",
         "target_filter": "hawkBit's query: prepare a roll-out to the boards that it finds",
         "groups": "of the roll-out: so many waves",
-        "stop_share": "of the roll-out: a larger share of failed boards in a wave pauses it",
+        "stop_share": "of the roll-out, 0 to 1: a larger share of failed boards in a wave pauses it",
         "start": "start the roll-out",
         "allow_downgrade": "a bundle that boards with a newer version may take, too",
         "dry_run": "make all checks, with the server, and change nothing",

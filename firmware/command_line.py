@@ -83,6 +83,11 @@ class CommandLine(Program):
         with self._explained():
             super().parse_cleanup()
 
+    def no_tasks_given(self) -> None:
+        """The tasks, not Invoke's own options."""
+        self.list_tasks()
+        raise Exit
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:

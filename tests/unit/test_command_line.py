@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from invoke.collection import Collection
 from invoke.context import Context
@@ -70,6 +72,11 @@ def test_wrong_words_are_one_message(words: list[str], said: str, capsys: pytest
     assert call(*words) == 2
     assert capsys.readouterr().err == f"error: {said}\n"
     assert ran == []
+
+
+def test_no_words_list_the_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call() == 0
+    assert re.findall(r"^  (\w+)", capsys.readouterr().out, re.MULTILINE) == ["look", "write"]
 
 
 def test_right_words_run_the_tasks() -> None:
