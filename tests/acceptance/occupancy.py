@@ -11,6 +11,7 @@ from typing import IO
 
 from firmware.ssh import Target
 
+OPEN_SECONDS = 300.0
 COMMAND = "sudo -n -- capturectl top --json --seconds=0.5"
 
 
@@ -25,7 +26,7 @@ class Occupancy:
 
     def __enter__(self) -> Occupancy:
         """Begin to watch."""
-        self._channel = self._target.transport.open_session(timeout=30)
+        self._channel = self._target.transport.open_session(timeout=OPEN_SECONDS)
         self._channel.exec_command(COMMAND)
         self._thread = threading.Thread(target=self._read, args=(self._channel.makefile("r"),), daemon=True)
         self._thread.start()

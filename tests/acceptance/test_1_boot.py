@@ -12,7 +12,7 @@ import pytest
 from firmware import deploy, layout
 from firmware.board import STREAM_PORT
 from tests.acceptance import logs
-from tests.acceptance.under_test import UnderTest
+from tests.acceptance.under_test import COMMAND_SECONDS, UnderTest
 
 pytestmark = pytest.mark.acceptance
 
@@ -77,9 +77,7 @@ def test_slot_holds_the_root_file_system_of_the_manifest(unit: UnderTest) -> Non
     device = layout.SLOTS[unit.slot()].device
     blocks, rest = divmod(unit.manifest.rootfs.bytes, layout.MIB)
     assert rest == 0
-    said = unit.output(
-        "sh", "-c", f"dd if={device} bs=1M count={blocks} status=none | sha256sum", sudo=True, timeout=300
-    )
+    said = unit.output("sh", "-c", f"dd if={device} bs=1M count={blocks} status=none | sha256sum", sudo=True)
     assert said.split()[0] == unit.manifest.rootfs.sha256
 
 
@@ -87,7 +85,7 @@ def test_slot_holds_the_root_file_system_of_the_manifest(unit: UnderTest) -> Non
 def test_system_runs_and_no_unit_failed(unit: UnderTest) -> None:
     failed = unit.output("systemctl", "--failed", "--no-legend", "--plain")
     assert failed.strip() == ""
-    unit.output("systemctl", "is-system-running", "--wait", timeout=300)
+    unit.output("systemctl", "is-system-running", "--wait")
 
 
 @pytest.mark.promise("logs")
@@ -187,7 +185,7 @@ def test_nothing_else_listens_on_the_network(unit: UnderTest) -> None:
 @pytest.mark.parametrize("user", ["operator", "root"])
 def test_password_is_refused_over_the_network(unit: UnderTest, user: str) -> None:
     with paramiko.Transport((unit.target.host, unit.target.port)) as link:
-        link.start_client(timeout=60)
+        link.start_client(timeout=COMMAND_SECONDS)
         with pytest.raises(paramiko.BadAuthenticationType) as refused:
             link.auth_password(user, "operator", fallback=False)
         assert refused.value.allowed_types == ["publickey"]
@@ -201,7 +199,7 @@ def test_data_partition_keeps_what_is_written(unit: UnderTest) -> None:
         "cp /run/acceptance.tmp $f; sync $f; echo 1 >/proc/sys/vm/drop_caches; "
         "cmp $f /run/acceptance.tmp; rm /run/acceptance.tmp"
     )
-    unit.output("sh", "-c", script, sudo=True, timeout=120)
+    unit.output("sh", "-c", script, sudo=True)
 
 
 def _uptime(unit: UnderTest) -> float:

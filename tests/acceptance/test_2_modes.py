@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The driver's modes, each tried on the device itself: the capture service is stopped for them and comes back.
 
-The cases are those of tests/emulated/on_board, which run on the board; here they meet its own memory, caches and fabric.
+The cases are those of tests/emulated/on_board, which run on the board; here they meet its own memory, caches, fabric.
 They leave nothing behind.
 """
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from firmware import admission, receiver
-from tests.acceptance.under_test import UnderTest
+from tests.acceptance.under_test import COMMAND_SECONDS, UnderTest
 
 pytestmark = pytest.mark.acceptance
 
@@ -78,7 +78,7 @@ def test_overload_is_counted_and_damages_nothing(unit: UnderTest, scaled: Callab
 def test_service_survives_a_dropped_client(unit: UnderTest, scaled: Callable[[int], int]) -> None:
     identity = unit.output("systemctl", "show", "-P", "MainPID", "captured")
     admission.admit(unit.target)
-    with socket.create_connection(unit.stream, timeout=30) as client:
+    with socket.create_connection(unit.stream, timeout=COMMAND_SECONDS) as client:
         unit.wait_for_clients(1)
         unit.control("start", pattern="counter", rate=0, bytes=scaled(512))
         assert len(client.makefile("rb").read(65536)) == 65536
@@ -124,12 +124,12 @@ def test_pressure_of_all_kinds_at_once_makes_no_gap(unit: UnderTest, scaled: Cal
         "(while :; do dd if=/dev/zero of=/data/acceptance.tmp bs=1M count=16 conv=fsync status=none; done) & c=$!; "
         "trap 'kill $a $b $c; wait; rm -f /data/acceptance.tmp' EXIT; read -r _"
     )
-    channel = unit.target.transport.open_session(timeout=60)
+    channel = unit.target.transport.open_session(timeout=COMMAND_SECONDS)
     with channel:
         channel.exec_command("sudo -n -- sh -c " + shlex.quote(load))
         seen = unit.capture(pattern="counter", rate=1_000_000, total=scaled(16))
         channel.shutdown_write()
-        assert channel.status_event.wait(60), "the load does not end"
+        assert channel.status_event.wait(COMMAND_SECONDS), "the load does not end"
     unit.wait_on_board("! ps -eo args | grep -q '[a]cceptance[.]tmp'")
     assert seen.bytes == scaled(16)
     assert seen.whole, str(seen)

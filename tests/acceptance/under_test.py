@@ -20,6 +20,8 @@ from firmware.ssh import Target
 from tests.acceptance.occupancy import Occupancy
 from tests.acceptance.recorder import Recorder
 
+# No limit here is what a case is about: an emulated board on a busy computer, under load of its own, takes its time.
+COMMAND_SECONDS = 300.0
 POLL = "for i in $(seq 1200); do {condition} && exit 0; sleep 0.1; done; capturectl status; exit 1"
 
 
@@ -38,7 +40,7 @@ class UnderTest:
     emulated: bool
     recorder: Recorder = field(default_factory=Recorder)
 
-    def output(self, *command: str, sudo: bool = False, timeout: float = 60) -> str:
+    def output(self, *command: str, sudo: bool = False, timeout: float = COMMAND_SECONDS) -> str:
         """Standard output of a command on the board."""
         return self.target.output(command, sudo=sudo, timeout=timeout)
 
@@ -57,9 +59,9 @@ class UnderTest:
         """A command of capturectl with `--name=value` options."""
         self.output("capturectl", *words, *(f"--{name}={value}" for name, value in options.items()), sudo=True)
 
-    def wait_on_board(self, condition: str, timeout: float = 130) -> None:
+    def wait_on_board(self, condition: str) -> None:
         """Wait, on the board, until the shell `condition` holds."""
-        self.output("sh", "-c", POLL.format(condition=condition), sudo=True, timeout=timeout)
+        self.output("sh", "-c", POLL.format(condition=condition), sudo=True)
 
     def wait_for_clients(self, count: int) -> None:
         """Wait until the service has `count` clients."""
