@@ -27,6 +27,9 @@ sysctl -q -p /etc/sysctl.d/50-capture.conf
 sysctl -q kernel.panic_on_oops=0
 mount -t ext4 /dev/mmcblk0p4 /data
 modprobe capture-ring
+# as udev does where it runs
+chgrp capture /dev/capture0
+chmod 660 /dev/capture0
 echo "first program: ready"
 while :; do
     /usr/sbin/sshd -D -e
