@@ -2,8 +2,10 @@
 """`./inv test --power-cuts N --seed S`: the power-cut campaign on an emulated board (values in `firmware/campaign.py`).
 
 The board goes to and fro between two versions. Each round: an upgrade is begun and cut; the board is switched on again
-and looked at; the upgrade is begun again and must be committed. Card and console's log stay in
-`build/<board>/power-cuts/` for whoever looks into a violation; figures go to `build/reports/bench.json`.
+and looked at; the upgrade is begun again and must be committed. Each cut's result goes to
+`build/reports/power-cuts-<seed>.json` at once (`firmware/campaign_log.py`): the same command again goes on with the
+next cut, on a new card. A violation ends the run, and its card and console stay in
+`build/<board>/power-cuts/seed-<seed>-cut-<number>/`; figures go to `build/reports/bench.json`.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ import shutil
 import threading
 import time
 import zlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from firmware import bench, bundle, campaign, deploy, engine, layout, manifest, paths, payload, reach, rollout, tool
 from firmware import uboot_image as legacy
 from firmware.bench_cost import Figure
 from firmware.campaign import Cut, Seen
+from firmware.campaign_log import Log
 from firmware.choice import Choice
 from firmware.deploy import Offer
 from firmware.emulator import Emulator
@@ -40,7 +42,6 @@ SENTINEL_BYTES = 1 << 20
 OFF_SECONDS = 1800.0
 CHUNK_BYTES = 1 << 20
 NAMES = ("one", "two")
-CUTS = bench.REPORT.with_name("power-cuts.json")
 
 
 @dataclass(frozen=True)
@@ -190,13 +191,13 @@ def upgrade(found: Reach, offer: Offer, said: list[str]) -> bool:
     return outcome.action in ("committed", "unchanged") and outcome.version == offer.version
 
 
-def prepare(stand: Stand) -> Measure:
-    """Bring the first version and its boot loader onto the board, uncut, and the data that must last."""
+def prepare(stand: Stand, first: Version) -> Measure:
+    """Bring the version `first` and its boot loader onto the board, uncut, and the data that must last."""
     found, said = stand.on(), list[str]()
     found.target.put(stand.sentinel, SENTINEL, sudo=True)
     found.target.output(["sync"], sudo=True)
     before, started = stand.faults.writes, time.monotonic()
-    if not upgrade(found, stand.versions[0].offer, said):
+    if not upgrade(found, first.offer, said):
         raise TargetError(found.target.name, "an upgrade that nobody cuts does not succeed:\n" + "\n".join(said))
     between, seconds = stand.faults.writes, time.monotonic() - started
     deploy.replace_boot_loader(found.target, said.append)
@@ -240,36 +241,53 @@ def _cut_now(card: Card) -> None:
 
 
 def run(choice: Choice, count: int, seed: int, folder: Path | None = None) -> list[Seen]:
-    """The campaign. Raises TargetError when something does not hold, UserError for a board that is real."""
+    """The campaign's first `count` cuts; those that are in its log already are not made again.
+
+    Raises TargetError when something does not hold, UserError for a board that is real.
+    """
     if choice.host:
         raise UserError("--power-cuts: only the emulated board's power can be cut (valid: without --host)")
     cuts = campaign.plan(count, seed)
-    made = Stand(choice, folder or paths.BUILD / choice.board.name / "power-cuts")
-    found: list[Seen] = []
+    image = manifest.load_built(choice.board.name, choice.engine).files["image"].sha256
+    log = Log(bench.REPORT.with_name(f"power-cuts-{seed}.json"), seed, image)
+    place = (folder or paths.BUILD / choice.board.name / "power-cuts") / f"seed-{seed}"
+    if left := cuts[len(log.found) :]:
+        if log.found:
+            print(f"{len(log.found)} cuts are done already ({log.path}): it goes on with {left[0]}", flush=True)
+        _go_on(choice, left, log, place)
+    print(campaign.report(log.found[:count]))
+    if wrong := [line for seen in log.found[:count] for line in campaign.violations(seen)]:
+        raise TargetError("emulated board", f"{len(wrong)} violations; cards and consoles: {place}-cut-*")
+    return log.found[:count]
+
+
+def _go_on(choice: Choice, cuts: list[Cut], log: Log, place: Path) -> None:
+    """Make `cuts` on a new card in `place`, until one of them shows a violation."""
+    made = Stand(choice, place)
     try:
-        measure = prepare(made)
+        measure = prepare(made, made.versions[(cuts[0].number - 1) % 2])
         print(f"an upgrade writes {measure.writes} sectors in {measure.seconds:.0f} s, ", end="")
         print(f"a boot loader {measure.loader_writes}", flush=True)
-        for number, one in enumerate(cuts):
-            old, new = made.versions[number % 2], made.versions[(number + 1) % 2]
+        for one in cuts:
+            old, new = made.versions[(one.number - 1) % 2], made.versions[one.number % 2]
+            started = time.monotonic()
             seen = cut(made, one, measure, old, new)
-            found.append(seen)
-            print(f"{one}: {seen.phase}; came back with {seen.version or 'nothing'}", flush=True)
-            record(found, seed)
-            if seen.trouble or not seen.upgraded:
-                break  # the card stays as it is
+            log.add(seen)
+            record(log.found)
+            came, seconds = seen.version or "nothing", time.monotonic() - started
+            print(f"{one}: {seen.phase}; came back with {came}, {seconds:.0f} s", flush=True)
+            if campaign.violations(seen):
+                made.off()
+                kept = place.with_name(f"{place.name}-cut-{one.number}")
+                shutil.rmtree(kept, ignore_errors=True)
+                place.rename(kept)
+                break
     finally:
         made.off()
-    print(campaign.report(found))
-    if wrong := [line for seen in found for line in campaign.violations(seen)]:
-        raise TargetError("emulated board", f"{len(wrong)} violations; card and console: {made.folder}")
-    return found
 
 
-def record(found: Sequence[Seen], seed: int) -> None:
-    """Put the figures into the report of `./inv bench`, and each cut into `power-cuts.json` beside it."""
+def record(found: list[Seen]) -> None:
+    """Put the figures into the report of `./inv bench`."""
     wrong = sum(bool(campaign.violations(seen)) for seen in found)
-    bench.record("power_cuts", len(found), Figure("cuts", f"upgrades cut at a random moment (seed {seed})"), quiet=True)
+    bench.record("power_cuts", len(found), Figure("cuts", "upgrades cut at a random moment"), quiet=True)
     bench.record("power_cut_violations", wrong, Figure("cuts", "after which something did not hold"), quiet=True)
-    facts = {"seed": seed, "report": campaign.report(found).splitlines(), "cuts": [asdict(seen) for seen in found]}
-    CUTS.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
-from firmware import campaign, campaign_run
+from firmware import bench, campaign, campaign_run, manifest
 from firmware.campaign import Cut, Seen
+from firmware.campaign_run import Measure
 from firmware.choice import Choice
-from firmware.errors import UserError
+from firmware.errors import TargetError, UserError
 
 pytestmark = pytest.mark.unit
 CUT = Cut(3, "write", 0.25, True)
@@ -90,3 +95,114 @@ def test_report_tells_where_the_cuts_fell() -> None:
     assert "download and install      2 cuts:    2 old version,    0 new version" in text
     assert "commit                    1 cuts:    0 old version,    1 new version" in text
     assert "3 cuts, 1 violations\ncut 3" in text
+
+
+# ---- a campaign that is stopped, and goes on ----
+
+
+class Stand:
+    """A board that is played; `bad` is the cut that it does not stand, `stops` the one at which somebody stops it."""
+
+    versions = ("one", "two")
+    bad, stops = 0, 0
+    made: ClassVar[list[str]] = []
+
+    def __init__(self, _choice: Choice, folder: Path) -> None:
+        """With a card."""
+        folder.mkdir(parents=True)
+        (folder / "card.img").touch()
+
+    def off(self) -> None:
+        """It is off."""
+
+
+def prepare(_stand: Stand, first: str) -> Measure:
+    Stand.made.append(f"prepared with {first}")
+    return Measure(1000, 100.0, 10)
+
+
+def cut_played(_stand: Stand, one: Cut, _measure: Measure, old: str, new: str) -> Seen:
+    if one.number == Stand.stops:
+        raise KeyboardInterrupt
+    Stand.made.append(f"{one.number} from {old} to {new}")
+    return replace(GOOD, cut=one, captured=one.number != Stand.bad)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(bench, "REPORT", tmp_path / "reports" / "bench.json")
+    monkeypatch.setattr(campaign_run, "Stand", Stand)
+    monkeypatch.setattr(campaign_run, "prepare", prepare)
+    monkeypatch.setattr(campaign_run, "cut", cut_played)
+    image = SimpleNamespace(files={"image": SimpleNamespace(sha256="0" * 64)})
+    monkeypatch.setattr(manifest, "load_built", lambda _board, _engine: image)
+    monkeypatch.setattr(Stand, "bad", 0)
+    monkeypatch.setattr(Stand, "stops", 0)
+    monkeypatch.setattr(Stand, "made", [])
+    return tmp_path / "reports" / "power-cuts-1.json"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"seed": 2, "image": "", "cuts": []}'])
+def test_file_that_is_no_log_of_the_seed_is_left_alone(place: Path, tmp_path: Path, text: str) -> None:
+    place.parent.mkdir()
+    place.write_text(text)
+    with pytest.raises(UserError, match=r"power-cuts-1.json is no log of seed 1: .*valid: delete it"):
+        campaign_run.run(Choice(), 3, 1, tmp_path)
+    assert place.read_text() == text
+    assert Stand.made == []
+
+
+def test_violation_ends_the_run_and_its_card_stays_when_it_goes_on(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stand, "bad", 2)
+    for _ in range(2):  # the second time it goes on behind it; what was seen stays seen
+        with pytest.raises(TargetError, match=r"1 violations; cards and consoles: .*seed-1-cut-\*"):
+            campaign_run.run(Choice(), 3, 1, tmp_path)
+        assert (tmp_path / "seed-1-cut-2" / "card.img").exists()
+    assert [line for line in Stand.made if "prepared" not in line] == [
+        "1 from one to two", "2 from two to one", "3 from one to two",
+    ]  # fmt: skip
+    assert json.loads(bench.REPORT.read_text())["power_cut_violations"]["value"] == 1
+
+
+def test_stopped_campaign_goes_on_with_the_cut_that_was_under_way(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stand, "stops", 4)
+    with pytest.raises(KeyboardInterrupt):
+        campaign_run.run(Choice(), 5, 1, tmp_path)
+    assert len(json.loads(place.read_text())["cuts"]) == 3
+    monkeypatch.setattr(Stand, "stops", 0)
+    shutil.rmtree(tmp_path / "seed-1")  # as the real stand does
+    found = campaign_run.run(Choice(), 5, 1, tmp_path)
+    assert Stand.made[4:] == ["prepared with two", "4 from two to one", "5 from one to two"]
+    assert [seen.cut for seen in found] == campaign.plan(5, 1)
+    assert json.loads(bench.REPORT.read_text())["power_cuts"]["value"] == 5
+
+
+def test_campaign_that_is_done_is_told_again_and_a_greater_number_goes_on(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = campaign_run.run(Choice(), 2, 1, tmp_path)
+    made = list(Stand.made)
+    capsys.readouterr()
+    assert campaign_run.run(Choice(), 2, 1, tmp_path) == first
+    assert Stand.made == made
+    assert "2 cuts, 0 violations" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "seed-1")
+    assert campaign_run.run(Choice(), 3, 1, tmp_path)[:2] == first
+    assert Stand.made[len(made) :] == ["prepared with one", "3 from one to two"]
+    assert f"2 cuts are done already ({place}): it goes on with cut 3 at" in capsys.readouterr().out
+
+
+def test_another_image_begins_anew_and_the_old_log_stays(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign_run.run(Choice(), 2, 1, tmp_path)
+    shutil.rmtree(tmp_path / "seed-1")
+    image = SimpleNamespace(files={"image": SimpleNamespace(sha256="1" * 64)})
+    monkeypatch.setattr(manifest, "load_built", lambda _board, _engine: image)
+    campaign_run.run(Choice(), 1, 1, tmp_path)
+    assert len(json.loads(place.read_text())["cuts"]) == 1
+    assert len(json.loads(place.with_suffix(".old.json").read_text())["cuts"]) == 2
