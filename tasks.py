@@ -138,7 +138,7 @@ def emulate(
         "dry_run": "make all checks, with the board, and change nothing",
         "no_accept": "commit when the board's own health checks pass, without a capture",
         "allow_downgrade": "also below the version that the board runs: a permission that is signed into the bundle",
-        "boot_loader": "then make SPL and U-Boot those of the new version, too (not for a fleet)",
+        "boot_loader": "then make SPL and U-Boot those of the new version, too, and boot with them",
         "fleet": "a fleet.yaml: all of its boards, in waves (docs/upgrade.md); with --group or --tag a part of them",
         "group": "of the fleet",
         "tag": "of the fleet",

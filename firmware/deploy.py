@@ -7,6 +7,7 @@
     install    through a reverse tunnel, streamed by RAUC into the slot that is not running; then reboot
     examine    the board boots the new slot and runs its own health checks; a failure there reverts by itself
     accept     the caller's acceptance; then commit, else revert, and the old slot is waited for
+    boot loader    when asked for, once the version is kept: SPL and U-Boot become its own, and have to boot the board
 
 All of it may be interrupted: what was not committed before the board's deadline is reverted by the board alone, and
 `deploy` again goes on with the trial of the same version. Raises UserError for what is refused before the first write,
@@ -36,6 +37,7 @@ EXAMINE_SECONDS = 600
 STATUS_SECONDS = 20
 PREFLIGHT_SECONDS = 180.0
 LOADER_SECONDS = 600.0
+LOADER_THERE = "the boot loader is this one already"
 REVERT_SECONDS = 30.0  # the network may go down before the answer has come
 
 Status = dict[str, Any]
@@ -58,10 +60,14 @@ class Offer:
 
 @dataclass(frozen=True)
 class Plan:
-    """How: `force` installs the same version again, `dry_run` ends after the checks; seconds until the trial's end."""
+    """How: `force` installs the same version again, `dry_run` ends after the checks; seconds until the trial's end.
+
+    `boot_loader`: a board that keeps the version, or has it, gets its SPL and U-Boot as well.
+    """
 
     force: bool = False
     dry_run: bool = False
+    boot_loader: bool = False
     deadline_seconds: int = DEADLINE_SECONDS
 
 
@@ -86,6 +92,13 @@ def deploy(
     say: Say = show,
 ) -> Outcome:
     """Upgrade the board; `accept` raises a FirmwareError to refuse it."""
+    outcome = _upgrade(target, offer, accept, plan, say)
+    if plan.boot_loader and not plan.dry_run and outcome.action in ("committed", "unchanged"):
+        prove_boot_loader(target, say)
+    return outcome
+
+
+def _upgrade(target: Target, offer: Offer, accept: Callable[[], None] | None, plan: Plan, say: Say) -> Outcome:
     check_bundle(offer)
     release, before = check_board(target, offer)
     if not on_trial(before):
@@ -206,11 +219,31 @@ def commit(target: Target) -> None:
     target.output(["field-update", "commit"], sudo=True)
 
 
-def replace_boot_loader(target: Target, say: Say = show) -> None:
-    """Make SPL and U-Boot those that the committed slot carries. Raises TargetError: they do not fit the board."""
+def replace_boot_loader(target: Target, say: Say = show) -> bool:
+    """Make SPL and U-Boot those that the committed slot carries; whether they were others.
+
+    Raises TargetError: they do not fit the board.
+    """
     say(f"{target.name}: the boot loader is replaced, if it is another one")
-    for line in target.output(["field-update", "boot-loader"], sudo=True, timeout=LOADER_SECONDS).splitlines():
+    said = target.output(["field-update", "boot-loader"], sudo=True, timeout=LOADER_SECONDS).splitlines()
+    for line in said:
         say(f"  {line}")
+    return LOADER_THERE not in said
+
+
+def prove_boot_loader(target: Target, say: Say = show) -> None:
+    """As `replace_boot_loader`; new ones must boot the board before they count. Raises TargetError: they do not."""
+    if not replace_boot_loader(target, say):
+        return
+    try:
+        reboot(target, say)
+        wrong = verdict(target).get("environment", {}).get("wrong", [])
+    except Unreachable as error:
+        said = f"{error.said} with its new boot loader (valid: look at its serial console; a card made anew boots)"
+        raise TargetError(target.name, said) from error
+    if wrong:
+        raise TargetError(target.name, f"boots with its new boot loader, but {'; '.join(wrong)}")
+    say(f"{target.name}: its new boot loader has booted it")
 
 
 def revert(target: Target, reason: str, say: Say = show) -> Status:

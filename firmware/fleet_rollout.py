@@ -36,7 +36,10 @@ Reacher = Callable[[Member], Target]
 
 @dataclass(frozen=True)
 class Result:
-    """How it went with one board: `action` is deploy's, or `failed`, `waiting`; `seconds` is what it took."""
+    """How it went with one board: `action` is deploy's, or `failed`, `waiting`; `seconds` is what it took.
+
+    `boot_loader`: it has the version's SPL and U-Boot, too.
+    """
 
     name: str
     group: str
@@ -46,6 +49,7 @@ class Result:
     version: str = ""
     reason: str = ""
     seconds: float = 0.0
+    boot_loader: bool = False
 
     @property
     def good(self) -> bool:
@@ -67,7 +71,7 @@ class Rollout:
     def run(self, chosen: Sequence[Member], accept: Accept | None = None, plan: Plan = deploy.PLAN) -> None:
         """Bring the bundle to the boards. Raises TargetError when not all of them have it at the end."""
         deploy.check_bundle(self._offer)
-        done = self._known()
+        done = self._known(plan.boot_loader)
         plans = fleet.waves(self._fleet, list(chosen))
         for number, wave in enumerate(plans):
             for member in wave:
@@ -107,7 +111,8 @@ class Rollout:
                     found = Reach(target, (member.host.name, STREAM_PORT))
                     check = (lambda: accept(found)) if accept else None
                     outcome = deploy.deploy(target, self._offer, check, plan, say)
-                result = replace(result, **asdict(outcome))
+                renewed = plan.boot_loader and outcome.action in ("committed", "unchanged")
+                result = replace(result, **asdict(outcome), boot_loader=renewed)
             except FirmwareError as error:
                 say(str(error))
                 result = replace(result, action="failed", reason=str(error).splitlines()[0])
@@ -120,8 +125,8 @@ class Rollout:
             self._write()
         return result
 
-    def _known(self) -> dict[str, Result]:
-        """Boards that an earlier run has brought this very bundle to."""
+    def _known(self, boot_loader: bool) -> dict[str, Result]:
+        """Boards that an earlier run has brought this very bundle to, and its `boot_loader` if that is wanted."""
         try:
             earlier = json.loads(self._report.read_text(encoding="utf-8"))
             if earlier["sha256"] != self._offer.sha256:
@@ -129,7 +134,8 @@ class Rollout:
             found = [Result(**each) for each in earlier["boards"]]
         except (OSError, ValueError, KeyError, TypeError):
             return {}
-        return {each.name: each for each in found if each.action in ("committed", "unchanged")}
+        kept = [each for each in found if each.action in ("committed", "unchanged")]
+        return {each.name: each for each in kept if each.boot_loader or not boot_loader}
 
     def _write(self) -> None:
         facts: dict[str, Any] = {"version": self._offer.version, "sha256": self._offer.sha256}

@@ -36,6 +36,11 @@ class Wish:
     downgrade: bool = False
     boot_loader: bool = False
 
+    @property
+    def plan(self) -> Plan:
+        """The same for `firmware/deploy.py`."""
+        return Plan(force=self.force, dry_run=self.dry_run, boot_loader=self.boot_loader)
+
 
 WISH = Wish()
 
@@ -70,11 +75,8 @@ def deploy(
         return None
     offer = offered(choice, wish.downgrade)
     found = reach(choice, accept_host_key)
-    plan = Plan(force=wish.force, dry_run=wish.dry_run)
     with found.target:
-        outcome = upgrade.deploy(found.target, offer, (lambda: accept(found)) if wish.accept else None, plan)
-        if wish.boot_loader and outcome.action in ("committed", "unchanged") and not wish.dry_run:
-            upgrade.replace_boot_loader(found.target)
+        outcome = upgrade.deploy(found.target, offer, (lambda: accept(found)) if wish.accept else None, wish.plan)
     return _kept(found.target.name, outcome)
 
 
@@ -102,8 +104,7 @@ def to_fleet(
         raise UserError(f"{file}: board: {found.board!r} (valid: the one that is deployed, {choice.board.name!r})")
     offer = offered(choice, wish.downgrade)
     check = accept if wish.accept and found.acceptance == "capture" else None
-    plan = Plan(force=wish.force, dry_run=wish.dry_run)
-    fleet_rollout.Rollout(found, offer, fleet_rollout.reacher(key)).run(chosen, check, plan)
+    fleet_rollout.Rollout(found, offer, fleet_rollout.reacher(key)).run(chosen, check, wish.plan)
 
 
 def rollback(choice: Choice, wish: Wish = WISH, accept_host_key: str | None = None) -> Outcome:

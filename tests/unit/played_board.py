@@ -25,6 +25,8 @@ class PlayedBoard(ssh.Target):
         self.stuck = False
         self.commands: list[str] = []
         self.not_ready: list[str] = []
+        self.loader_said = "the boot loader is new from the next boot on\n"
+        self.environment_wrong: list[str] = []
         self.drops = 0
 
     def connect(self, timeout: float = 0) -> None:
@@ -72,11 +74,16 @@ class PlayedBoard(ssh.Target):
         assert command[0] == "field-update"
         self.commands.append(command[1])
         answers = {"status": self._status, "install": self._install, "commit": self._commit, "revert": self._revert}
-        answers |= {"preflight": self._preflight, "rollback": self._rollback}
+        answers |= {"preflight": self._preflight, "rollback": self._rollback, "boot-loader": self._boot_loader}
         return answers[command[1]](command)
 
     def _preflight(self, _command: Sequence[str]) -> ssh.Result:
         return ssh.Result(0, json.dumps({"refusals": self.not_ready}), "")
+
+    def _boot_loader(self, _command: Sequence[str]) -> ssh.Result:
+        if self.loader_said:
+            return ssh.Result(0, self.loader_said, "")
+        return ssh.Result(1, "", "field-update: the boot loader does not fit")
 
     def _rollback(self, _command: Sequence[str]) -> ssh.Result:
         if not self.versions["B"]:
@@ -87,6 +94,7 @@ class PlayedBoard(ssh.Target):
 
     def _status(self, _command: Sequence[str]) -> ssh.Result:
         said = {"booted": self.slot, "trial": self.trial, "last": self.last, "health": self.health}
+        said["environment"] = {"wrong": self.environment_wrong, "noted": []}
         if self.health == "failed" and not self.stuck:
             self.boots += 1
             self._fall_back("health: made to fail")

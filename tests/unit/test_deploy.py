@@ -190,6 +190,61 @@ def test_dry_run_changes_nothing(board: PlayedBoard, offer: Offer) -> None:
     assert board.commands == ["status", "preflight", "status"]
 
 
+LOADER = Plan(boot_loader=True)
+
+
+def test_boot_loader_that_does_not_fit_fails(board: PlayedBoard, offer: Offer) -> None:
+    board.loader_said = ""
+    with pytest.raises(TargetError, match=r"boot-loader: status 1: .*the boot loader does not fit"):
+        deploy.deploy(board, offer, plan=LOADER)
+    assert board.commands[-2:] == ["commit", "boot-loader"]
+
+
+def test_new_boot_loader_that_does_not_boot_fails(
+    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board.versions["A"] = "2.0"
+    gone = ssh.Unreachable(board.name, "has not rebooted within 900 s")
+
+    def never(_old: str, timeout: float = 0) -> str:
+        raise gone
+
+    monkeypatch.setattr(board, "wait_for_reboot", never)
+    with pytest.raises(
+        TargetError, match=r"has not rebooted within 900 s with its new boot loader .valid: look at its serial console"
+    ):
+        deploy.deploy(board, offer, plan=LOADER)
+
+
+def test_new_boot_loader_that_keeps_its_environment_elsewhere_fails(board: PlayedBoard, offer: Offer) -> None:
+    board.versions["A"], board.environment_wrong = "2.0", ["BOOT_A_LEFT is 3"]
+    with pytest.raises(TargetError, match=r"boots with its new boot loader, but .*BOOT_A_LEFT is 3"):
+        deploy.deploy(board, offer, plan=LOADER)
+
+
+def test_new_boot_loader_is_booted_before_it_counts(board: PlayedBoard, offer: Offer) -> None:
+    assert deploy.deploy(board, offer, plan=LOADER) == Outcome("committed", "B", "2.0")
+    assert board.commands[-4:] == ["commit", "boot-loader", "reboot", "status"]
+
+
+def test_boot_loader_that_is_there_already_costs_no_reboot(board: PlayedBoard, offer: Offer) -> None:
+    board.versions["A"], board.loader_said = "2.0", "the boot loader is this one already\n"
+    assert deploy.deploy(board, offer, plan=LOADER) == Outcome("unchanged", "A", "2.0")
+    assert board.commands == ["status", "boot-loader"]
+
+
+def test_version_that_was_undone_brings_no_boot_loader(board: PlayedBoard, offer: Offer) -> None:
+    assert deploy.deploy(board, offer, accept=refuse, plan=LOADER).action == "reverted"
+    assert "boot-loader" not in board.commands
+
+
+def test_dry_run_brings_no_boot_loader(board: PlayedBoard, offer: Offer) -> None:
+    deploy.deploy(board, offer, plan=Plan(dry_run=True, boot_loader=True))
+    board.versions["A"] = "2.0"
+    deploy.deploy(board, offer, plan=Plan(dry_run=True, boot_loader=True))
+    assert "boot-loader" not in board.commands
+
+
 def test_encrypted_bundle_is_left_to_the_board(
     board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

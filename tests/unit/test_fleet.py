@@ -16,7 +16,7 @@ import pytest
 
 from firmware import deploy, fleet, fleet_rollout, identity, inspection, reach, ssh, transfer, tunnel
 from firmware.choice import Choice
-from firmware.deploy import Offer
+from firmware.deploy import Offer, Plan
 from firmware.errors import TargetError, UserError
 from firmware.fleet import Fleet, Member
 from firmware.fleet_rollout import Rollout
@@ -148,12 +148,12 @@ def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Offer:
     return Offer("x1", "2.0", bundle, hashlib.sha256(b"bundle").hexdigest())
 
 
-def roll(tmp_path: Path, offer: Offer, played: Played) -> dict[str, str]:
+def roll(tmp_path: Path, offer: Offer, played: Played, plan: Plan = deploy.PLAN) -> dict[str, str]:
     """One run; action by board."""
     found = load(tmp_path)
     made = Rollout(found, offer, played, tmp_path / "fleet.json", lambda _text: None)
     with contextlib.suppress(TargetError):
-        made.run(fleet.members(found))
+        made.run(fleet.members(found), plan=plan)
     return {name: result.action for name, result in made.results.items()}
 
 
@@ -200,6 +200,35 @@ def test_it_goes_on_where_it_ended(tmp_path: Path, offer: Offer) -> None:
     assert set(roll(tmp_path, offer, again).values()) == {"committed"}
     assert "b3" not in again.boards, "it has the bundle, and is left alone"
     assert {"b1", "b2", "b6:2022"} <= set(again.boards)
+
+
+LOADER = Plan(boot_loader=True)
+
+
+def test_canary_whose_boot_loader_does_not_fit_ends_it(tmp_path: Path, offer: Offer) -> None:
+    played = Played()
+    played.boards["b3"] = PlayedBoard("b3")
+    played.boards["b3"].loader_said = ""
+    actions = roll(tmp_path, offer, played, LOADER)
+    assert actions.pop("b3") == "failed"
+    assert set(actions.values()) == {"waiting"}
+
+
+def test_version_that_was_undone_is_not_told_as_having_the_boot_loader(tmp_path: Path, offer: Offer) -> None:
+    roll(tmp_path, offer, Played(sick="b2"), LOADER)
+    found = {each["name"]: each["boot_loader"] for each in json.loads((tmp_path / "fleet.json").read_text())["boards"]}
+    assert (found["b2"], found["b1"]) == (False, True)
+
+
+def test_boards_that_have_the_bundle_get_the_boot_loader_and_only_once(tmp_path: Path, offer: Offer) -> None:
+    roll(tmp_path, offer, Played())
+    again, third = Played(), Played()
+    assert set(roll(tmp_path, offer, again, LOADER).values()) == {"committed"}
+    assert all("boot-loader" in board.commands for board in again.boards.values())
+    assert len(again.boards) == 6
+    roll(tmp_path, offer, third, LOADER)
+    roll(tmp_path, offer, third)
+    assert third.boards == {}
 
 
 def test_another_bundle_starts_over(tmp_path: Path, offer: Offer) -> None:

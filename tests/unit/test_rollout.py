@@ -101,8 +101,8 @@ def test_downgrade_offers_another_bundle_of_the_same_content(
 
 
 def test_options_reach_deploy(asked: Asked) -> None:
-    rollout.deploy(Choice(), Wish(force=True, dry_run=True))
-    assert (asked.offer, asked.plan) == (BUILT, Plan(force=True, dry_run=True))
+    rollout.deploy(Choice(), Wish(force=True, dry_run=True, boot_loader=True))
+    assert (asked.offer, asked.plan) == (BUILT, Plan(force=True, dry_run=True, boot_loader=True))
     assert callable(asked.accept)
     rollout.deploy(Choice(), Wish(accept=False))
     assert asked.plan == Plan()
