@@ -138,9 +138,10 @@ class Emulator:
         paused: bool = False,
         snapshot: bool = False,
         direct: Direct | None = None,
+        tftp: Path | None = None,
     ) -> None:
         """Power on; returns when QMP answers. The options are those of `emulator_command.Start`."""
-        how = Start(detach, icount, sleep, paused, snapshot, direct)
+        how = Start(detach, icount, sleep, paused, snapshot, direct, tftp)
         check_card(self.card)
         if self._process and self._process.poll() is None:
             raise UserError(f"the emulated board in {self.folder} runs already (valid: stop it first)")

@@ -35,7 +35,8 @@ class Start:
     same trace; None: the guest's clock is the host's. While both CPUs sleep the clock then jumps to the next event;
     with `sleep` it waits for the host's clock, as it must when somebody outside talks to the board at his own speed.
     `paused`: the first instruction waits for `Execution.pause_at` or `resume`. `snapshot`: what is written is forgotten
-    at power-off, the card stays as it is. `detach`: the board outlives this program. Raises UserError.
+    at power-off, the card stays as it is. `detach`: the board outlives this program. `tftp`: a folder whose files the
+    board may fetch by TFTP. Raises UserError.
     """
 
     detach: bool = False
@@ -44,6 +45,7 @@ class Start:
     paused: bool = False
     snapshot: bool = False
     direct: Direct | None = None
+    tftp: Path | None = None
 
     def __post_init__(self) -> None:
         """Check."""
@@ -118,7 +120,8 @@ def plan(settings: Plan) -> list[str]:
     argv += ["-name", f"cyclone-capture-{settings.board.name}", "-nodefaults", "-no-user-config", "-display", "none"]
     argv += ["-plugin", f"file={_escape(settings.shared_object)}"]  # board/emulator/spin.c; the rest is preloaded
     argv += ["-drive", drive(settings.card)]
-    argv += ["-nic", f"user{forward}"]
+    tftp = f",tftp={_escape(settings.start.tftp)}" if settings.start.tftp else ""
+    argv += ["-nic", f"user{forward}{tftp}"]
     argv += ["-chardev", f"pipe,id=console,path={_escape(settings.console)}", "-serial", "chardev:console"]
     argv += ["-chardev", f"socket,id=qmp,fd={settings.qmp_descriptor},server=on,wait=off"]
     argv += ["-mon", "chardev=qmp,mode=control"]

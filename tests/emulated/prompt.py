@@ -46,6 +46,10 @@ class Prompt:
         self._wait(READY, typed=STOP_WORD)
         self._there = True
 
+    def see(self, pattern: str) -> str:
+        """Wait until the console shows `pattern`, and type nothing; what it matched."""
+        return self._wait(pattern)[0]
+
     def attempt(self, command: str) -> Answer:
         """Run `command`, whether it succeeds or not."""
         if not self._there:

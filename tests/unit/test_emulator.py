@@ -132,6 +132,11 @@ def test_only_loopback_ports_are_forwarded() -> None:
     assert nic == "user,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=tcp:127.0.0.1:7777-:7700"
 
 
+def test_folder_for_tftp() -> None:
+    nic = plan(start=Start(tftp=Path("/a,b")))
+    assert nic[nic.index("-nic") + 1].endswith("-:7700,tftp=/a,,b")
+
+
 def test_comma_in_a_path_stays_a_comma() -> None:
     assert "if=sd,format=raw,file=/a,,b/card.img" in plan(card=Path("/a,b/card.img"))
 

@@ -78,38 +78,46 @@ fails() { case " $FAILING " in *" $1 "*) return 0;; *) return 1;; esac; }
 number() { case "$1" in 0x) echo 0;; *) echo "$1";; esac; }  # as strtol() does
 test() {
   case "$2" in
-    -gt|-lt) [ "$(($(number $1)))" "$2" "$(($3))" ];;
+    -gt|-lt|-le) [ "$(($(number $1)))" "$2" "$(($3))" ];;
     *) [ "$@" ];;
   esac
 }
 run() { eval "$(eval "printf %s \"\$$1\"")"; }
 setenv() { name=$1_; shift; eval "${name%_}=\$*"; }
 setexpr() { eval "$1=$(printf %x $(($2 $3 $4)))"; }
-saveenv() { log "save A=$BOOT_A_LEFT B=$BOOT_B_LEFT"; ! fails saveenv; }
+saveenv() {
+  saved="delay $bootdelay"
+  log "save A=$BOOT_A_LEFT B=$BOOT_B_LEFT"; ! fails saveenv
+}
 load() {
   case " $MISSING " in *" $2:$4 "*) return 1;; esac
   filesize=1f; log "load $2 $3 $4"
 }
 fpga() { log "fpga $*"; ! fails fpga; }
 bridge() { log "bridge $*"; }
-mmc() { log "mmc $*"; }
+mmc() { log "mmc $*"; ! fails mmc; }
 fdt() { log "fdt $*"; [ "$1" != apply ] || ! fails apply; }
 env() { log "env $*"; [ -z "$IDENTITY" ] || eval "$IDENTITY"; }
 bootz() { log "bootz $*"; log "bootargs $bootargs"; if ! fails "bootz$slot"; then exit 0; fi; }
 sleep() { log "sleep $*"; }
-reset() { log reset; exit 0; }
-run bootcmd
+dhcp() { log dhcp; ! fails dhcp || return 1; ipaddr=10.0.2.15; serverip=10.0.2.2; }
+tftpboot() { log "tftpboot $* from $serverip"; filesize=$TFTP_SIZE; ! fails tftpboot; }
+reset() { log "reset with $saved"; exit 0; }
+run $ENTRY
 log prompt
 """
 
 
-def boot(folder: Path, missing: str = "", failing: str = "", identity: str = "", **changed: str) -> list[str]:
+def boot(
+    folder: Path, missing: str = "", failing: str = "", identity: str = "", entry: str = "bootcmd", **changed: str
+) -> list[str]:
     """What the board does: its commands in order, started with `changed` variables."""
     values = {**VARIABLES, **changed}
     quoted = "".join(f"{name}='" + value.replace("'", "'\\''") + "'\n" for name, value in values.items())
     script, log = folder / "boot.sh", folder / "log"
     log.unlink(missing_ok=True)
-    script.write_text(f"LOG='{log}' MISSING='{missing}' FAILING='{failing}'\nIDENTITY='{identity}'\n{quoted}{SHIMS}")
+    settings = f"LOG='{log}' MISSING='{missing}' FAILING='{failing}'\nIDENTITY='{identity}' ENTRY='{entry}'\n"
+    script.write_text(f"{settings}{quoted}{SHIMS}")
     done = subprocess.run(["/bin/sh", script], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0, done.stderr
     assert "not found" not in done.stderr, done.stderr
@@ -176,8 +184,54 @@ def test_hexadecimal_counters(tmp_path: Path) -> None:
 
 def test_with_nothing_to_boot_the_board_waits_and_resets(tmp_path: Path) -> None:
     events = boot(tmp_path, missing="0:2:/boot/zImage 0:3:/boot/zImage")
-    assert events[-2:] == ["sleep 10", "reset"]
+    assert events[-2:] == ["sleep 10", "reset with delay 30"], "the next countdown gives time to type"
     assert not any(line.startswith("bootz") for line in events)
+
+
+def test_countdown_is_short_again_as_soon_as_a_slot_is_tried(tmp_path: Path) -> None:
+    events = boot(tmp_path, missing="0:2:/boot/zImage", failing="bootzB", bootdelay="30")
+    assert "save A=2 B=2" in events
+    assert VARIABLES["try_A"].index("setenv bootdelay 1") < VARIABLES["try_A"].index("saveenv")
+    assert VARIABLES["try_B"].index("setenv bootdelay 1") < VARIABLES["try_B"].index("saveenv")
+
+
+SLOT_SECTOR = f"{layout.SLOT_A.offset // layout.SECTOR_BYTES:#x}"
+
+
+@pytest.mark.parametrize(
+    ("failing", "size"),
+    [("dhcp tftpboot", "0"), ("tftpboot", "4000"), ("", "0"), ("", f"{layout.SLOT_A.size + 1:x}")],
+)
+def test_recovery_writes_nothing_when_there_is_no_file_that_fits(tmp_path: Path, failing: str, size: str) -> None:
+    events = boot(tmp_path, entry="recover", failing=failing, TFTP_SIZE=size)
+    assert not any(line.startswith(("mmc write", "save")) for line in events)
+    assert events[-1] == "prompt"
+
+
+def test_recovery_that_cannot_write_leaves_the_counters_alone(tmp_path: Path) -> None:
+    assert "save A=3 B=3" not in boot(tmp_path, entry="recover", failing="mmc", TFTP_SIZE="4000")
+
+
+@pytest.mark.parametrize("size", ["3e01", "4000", f"{layout.SLOT_A.size:x}"])
+def test_recovery_fetches_slot_a_and_gives_it_its_attempts_back(tmp_path: Path, size: str) -> None:
+    events = boot(tmp_path, entry="recover", TFTP_SIZE=size, BOOT_ORDER="B A", BOOT_A_LEFT="0")
+    sectors = -(-int(size, 16) // layout.SECTOR_BYTES)
+    assert events == [
+        "dhcp",
+        "tftpboot 0x01000000 rootfs.ext4 from 10.0.2.2",
+        f"mmc write 0x01000000 {SLOT_SECTOR} {sectors:#x}",
+        "save A=3 B=3",
+        "prompt",
+    ]
+
+
+def test_recovery_with_addresses_of_ones_own(tmp_path: Path) -> None:
+    own = {"ipaddr": "192.0.2.7", "serverip": "192.0.2.1", "recovery_file": "slot.ext4"}
+    assert boot(tmp_path, entry="recover", TFTP_SIZE="200", **own)[0] == (
+        "tftpboot 0x01000000 slot.ext4 from 192.0.2.1"
+    )
+    events = boot(tmp_path, entry="recover", TFTP_SIZE="200", recovery_server="192.0.2.9")
+    assert events[:2] == ["dhcp", "tftpboot 0x01000000 rootfs.ext4 from 192.0.2.9"]
 
 
 def test_an_unconfigured_fabric_is_never_touched(tmp_path: Path) -> None:
