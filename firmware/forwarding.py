@@ -58,10 +58,11 @@ def _accept(through: Target, listener: socket.socket, to: Address) -> None:
 
 
 def _carry(through: Target, connection: socket.socket, origin: Address, to: Address) -> None:
-    with connection:
+    gone = contextlib.suppress(OSError, EOFError)  # a channel says EOFError to its close when the link has dropped
+    with connection, gone:
         try:
             channel = through.transport.open_channel("direct-tcpip", to, origin)
-        except (paramiko.SSHException, TargetError, EOFError):
+        except (paramiko.SSHException, TargetError):
             return  # nothing listens there: the client sees a connection that ends
         with channel:
             back = threading.Thread(target=_copy_up, args=(connection, channel), daemon=True)
