@@ -60,7 +60,7 @@ def hundred(choice: Choice) -> dict[str, float]:
     """One simulated board, then a hundred, with the built bundle."""
     offer = Offer.of(manifest.load_built(choice.board.name, "debian"))
     keyring = signing.chosen().authority.read_text(encoding="utf-8")
-    inspection.inspect_once(offer.bundle, keyring)  # once for both: neither has it in its time
+    inspection.inspect_once(offer.bundle, keyring, offer.sha256)  # once for both: neither has it in its time
     with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
         one, _ = simulated(Path(folder), offer, keyring, 1, {})
         all_, mib = simulated(Path(folder), offer, keyring, BOARDS, {})

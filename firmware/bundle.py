@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware import ext4, fit, paths, signing, tool
+from firmware import ext4, fit, inspection, paths, signing, tool
 from firmware.board import Board
 from firmware.errors import ToolError
 from firmware.signing import Signer
@@ -23,7 +23,6 @@ from firmware.stage import Stage
 from firmware.tree import Tree
 
 SIZE_BYTES = 8  # a bundle ends with the size of its signature, big-endian
-DOWNGRADE = "allow-downgrade"  # a file beside the manifest: field_update/admission.py of the board looks for it
 CODE = ("bundle", "file_system", "fit", "flat_tree", "signing")
 COMPRESSION = "-comp zstd -Xcompression-level 6"
 
@@ -69,7 +68,7 @@ def pack(rootfs: Path, manifest: str, signer: Signer, out: Path, log: Path, down
         except OSError:  # another file system
             shutil.copyfile(rootfs, content / "rootfs.ext4")
         if downgrade:
-            (content / DOWNGRADE).touch()  # in the bundle, so the signature covers it
+            (content / inspection.DOWNGRADE).touch()  # in the bundle, so the signature covers it
         signing.bundle(signer, content, out, COMPRESSION, log)
 
 
@@ -90,7 +89,11 @@ def build(inputs: Inputs, rootfs_key: str, downgrade: bool = False) -> Path:
         fit.require(inputs.rootfs, compatible(inputs.board))
         pack(inputs.rootfs, text, inputs.signer, out, folder / "log", downgrade)
         with out.open("rb") as stream:
-            (folder / "sha256").write_text(hashlib.file_digest(stream, "sha256").hexdigest() + "\n")
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        (folder / "sha256").write_text(sha256 + "\n")
+        inspection.inspect_once(
+            out, inputs.signer.authority.read_text(encoding="utf-8"), sha256
+        )  # before it is offered
         out.chmod(0o444)
 
     return stage.make(work)

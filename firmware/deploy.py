@@ -2,9 +2,9 @@
 """Deploy: bring a bundle onto a board as an upgrade of its other slot, try it, and keep it or go back.
 
     check      the bundle is what the manifest says; the board answers with its pinned key, is of the right kind, runs
-               another version and tries nothing; by the board's own keyring the bundle is whole and its parts fit; the
-               board is ready: space, slot, version, power, clock
-    install    through a reverse tunnel, streamed by RAUC into the slot that is not running; then reboot
+               another version and tries nothing; by the board's own keyring the bundle is whole and its parts fit
+    install    when the board is ready (space, slot, version, power, clock): through a reverse tunnel, streamed by RAUC
+               into the slot that is not running; then reboot
     examine    the board boots the new slot and runs its own health checks; a failure there reverts by itself
     accept     the caller's acceptance; then commit, else revert, and the old slot is waited for
     boot loader    when asked for, once the version is kept: SPL and U-Boot become its own, and have to boot the board
@@ -20,7 +20,7 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +39,9 @@ PREFLIGHT_SECONDS = 180.0
 LOADER_SECONDS = 600.0
 LOADER_THERE = "the boot loader is this one already"
 REVERT_SECONDS = 30.0  # the network may go down before the answer has come
+
+JUDGED = ("passed", "none")  # of the health of a boot: nothing is waited for any more
+ASK = 'cat "$1" && printf "\\0" && cat "$2" && printf "\\0" && exec field-update status --json --wait "$3"'
 
 Status = dict[str, Any]
 
@@ -75,6 +78,15 @@ PLAN = Plan()
 
 
 @dataclass(frozen=True)
+class Survey:
+    """What a board says of itself: its release, the keyring that it trusts, and its `field-update status`."""
+
+    release: dict[str, str]
+    keyring: str
+    status: Status
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How it ended: the slot and version that the board runs now, and the reason when the upgrade was undone."""
 
@@ -100,16 +112,11 @@ def deploy(
 
 def _upgrade(target: Target, offer: Offer, accept: Callable[[], None] | None, plan: Plan, say: Say) -> Outcome:
     check_bundle(offer)
-    release, before = check_board(target, offer)
+    found = survey(target, offer)
+    before = found.status
     if not on_trial(before):
-        if release["version"] == offer.version and not plan.force:
-            say(f"{target.name} runs {offer.version} already, in slot {before['booted']}")
-            return Outcome("unchanged", before["booted"], offer.version)
-        check_fit(target, offer)
-        if plan.dry_run:
-            say(f"{target.name} runs {release['version']} in slot {before['booted']}, and would take {offer.version}")
-            return Outcome("checked", before["booted"], release["version"])
-        transfer.install(target, offer.bundle, offer.version, plan.deadline_seconds, say)
+        if outcome := install(target, offer, found, plan, say):
+            return outcome
         reboot(target, say)
     elif before["trial"]["version"] != offer.version:
         tried = before["trial"]["version"] or "(unknown)"
@@ -142,18 +149,48 @@ def _sha256(path: Path, _changed: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def check_board(target: Target, offer: Offer) -> tuple[dict[str, str], Status]:
-    """The board's release and its update status. Raises UserError when the offer is for another board."""
+def survey(target: Target, offer: Offer) -> Survey:
+    """What the board is, trusts and does; one question, as each costs a slow board a second.
+
+    Raises UserError when the offer is for another board, TargetError.
+    """
     target.connect()
-    release: dict[str, str] = json.loads(target.get(RELEASE))
+    command = ["sh", "-c", ASK, "sh", RELEASE, KEYRING, str(STATUS_SECONDS)]
+    texts = target.output(command, sudo=True, timeout=STATUS_SECONDS + 40).split("\0")
+    try:
+        release, keyring, now = json.loads(texts[0]), texts[1], json.loads(texts[2])
+    except (ValueError, IndexError) as error:
+        raise TargetError(target.name, f"says nothing of itself that can be used: {error}") from error
     if (board := release["board"]) != offer.board:
         raise UserError(f"{target.name} is a {board}, the bundle is for {offer.board} (valid: --board={board})")
-    return release, verdict(target)
+    return Survey(release, keyring, now if now["health"] in JUDGED else verdict(target))
+
+
+def install(target: Target, offer: Offer, found: Survey, plan: Plan = PLAN, say: Say = show) -> Outcome | None:
+    """Install the offer into the other slot, to be tried at the next boot; else how it ended before.
+
+    Raises UserError when the board would not take the bundle, TargetError when it is not ready, or does not take it.
+    """
+    version, slot = found.release["version"], found.status["booted"]
+    if version == offer.version and not plan.force:
+        say(f"{target.name} runs {version} already, in slot {slot}")
+        return Outcome("unchanged", slot, version)
+    content = check_content(offer, found.keyring)
+    asks = ["--bytes", str(content.rootfs_bytes), *(["--allow-downgrade"] * content.downgrade)] if content else []
+    ready = found.status.get("checks_on_install")  # an older version's `install` does not look itself
+    if plan.dry_run or not ready:
+        check_ready(target, offer, asks)
+    if plan.dry_run:
+        say(f"{target.name} runs {version} in slot {slot}, and would take {offer.version}")
+        return Outcome("checked", slot, version)
+    asks = ["--ready", *asks] if ready else []
+    transfer.install(target, offer.bundle, offer.version, plan.deadline_seconds, say, asks)
+    return None
 
 
 def check_content(offer: Offer, keyring: str) -> inspection.Content | None:
     """What the bundle holds, None when it is encrypted. Raises UserError: no board that trusts `keyring` takes it."""
-    content = inspection.inspect_once(offer.bundle, keyring)
+    content = inspection.inspect_once(offer.bundle, keyring, offer.sha256)
     if content:
         if content.compatible != (wanted := fit.compatible_name(offer.board)):
             raise UserError(f"{offer.bundle} is for {content.compatible} (valid: {wanted})")
@@ -162,15 +199,11 @@ def check_content(offer: Offer, keyring: str) -> inspection.Content | None:
     return content
 
 
-def check_fit(target: Target, offer: Offer) -> None:
-    """Raise UserError when the board would not take the bundle, TargetError when it is not ready for an upgrade."""
-    content = check_content(offer, target.get(KEYRING))
-    command = ["field-update", "preflight", "--json", "--version", offer.version]
-    if content:
-        command += ["--bytes", str(content.rootfs_bytes), *(["--allow-downgrade"] if content.downgrade else [])]
-    refusals = json.loads(target.output(command, sudo=True, timeout=PREFLIGHT_SECONDS))["refusals"]
-    if refusals:
-        raise TargetError(target.name, "is not ready for an upgrade, nothing was sent:\n    " + "\n    ".join(refusals))
+def check_ready(target: Target, offer: Offer, asks: Sequence[str]) -> None:
+    """Raise TargetError when the board is not ready for an upgrade; `asks`: options of `field-update preflight`."""
+    command = ["field-update", "preflight", "--json", "--version", offer.version, *asks]
+    if refusals := json.loads(target.output(command, sudo=True, timeout=PREFLIGHT_SECONDS))["refusals"]:
+        raise transfer.not_ready(target, refusals)
 
 
 def status(target: Target, wait_seconds: int = 0) -> Status:
@@ -194,7 +227,7 @@ def verdict(target: Target, timeout: float = EXAMINE_SECONDS) -> Status:
     while time.monotonic() < until:
         try:
             now = status(target, STATUS_SECONDS)
-            if now["health"] not in ("pending", "running", "failed"):
+            if now["health"] in JUDGED:
                 return now
         except (Unreachable, Late) as error:
             lost = error

@@ -3,26 +3,29 @@
 
 `rauc extract` verifies the signature against the board's own keyring and the content against the signed root hash, as
 the board does; then its parts are checked against each other (`firmware/fit.py`). A bundle that is encrypted to boards
-cannot be looked into here: that was done when it was made.
+cannot be looked into here: that was done when it was made. A bundle of the same SHA-256 is inspected once a day with a
+keyring: what the build has just inspected need not be unpacked again to be offered (certificates end, hence the day).
 """
 
 from __future__ import annotations
 
 import configparser
+import datetime
+import json
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from firmware import fit, tool
-from firmware.bundle import DOWNGRADE
+from firmware import file_system, fit, flat_tree, tool
 from firmware.errors import ToolError, UserError
+from firmware.stage import Stage
 
+DOWNGRADE = "allow-downgrade"  # a file beside the manifest: field_update/admission.py of the board looks for it
 ENCRYPTED = "Encrypted bundle detected"
 FORMATS = ("verity", "crypt")  # templates/update/system.conf.j2: what the boards take
-
-
-_SEEN: dict[tuple[Path, int, str], Content | None] = {}
+FOUND = "content.json"
+CODE = tuple(Path(str(module.__file__)) for module in (fit, flat_tree, file_system))
 _SEEING = threading.Lock()
 
 
@@ -51,16 +54,21 @@ def inspect(bundle: Path, keyring: Path) -> Content | None:
         return found
 
 
-def inspect_once(bundle: Path, keyring: str) -> Content | None:
-    """As `inspect`, with the keyring's text; boards of a fleet that trust the same keys share one inspection."""
-    key = (bundle.resolve(), bundle.stat().st_mtime_ns, keyring)
-    with _SEEING:
-        if key not in _SEEN:
-            with tempfile.NamedTemporaryFile("w", prefix="keyring-", suffix=".pem") as file:
-                file.write(keyring)
-                file.flush()
-                _SEEN[key] = inspect(bundle, Path(file.name))
-        return _SEEN[key]
+def inspect_once(bundle: Path, keyring: str, sha256: str) -> Content | None:
+    """As `inspect`, of the bundle with this SHA-256 and with the keyring's text; what was found today is kept."""
+    day = datetime.datetime.now(datetime.UTC).date().isoformat()
+    texts = {"bundle": sha256, "keyring": keyring, "day": day}
+
+    def work(folder: Path) -> None:
+        trusted = folder / "keyring.pem"
+        trusted.write_text(keyring, encoding="utf-8")
+        found = inspect(bundle, trusted)
+        (folder / FOUND).write_text(json.dumps(found and asdict(found)), encoding="utf-8")
+
+    with _SEEING:  # boards of a fleet wait for the one inspection
+        made = Stage("inspection", texts=texts, files=(Path(__file__), *CODE)).make(work)
+    raw = json.loads((made / FOUND).read_text(encoding="utf-8"))
+    return Content(**raw) if raw else None
 
 
 _VALID = "a bundle in verity format, whole, signed by a key that the board trusts"

@@ -69,6 +69,10 @@ class SimulatedBoard:
         if words[0] == "systemctl":
             self._boot("B" if self.trial else "A")
             return BREAK_OFF, b"", b""
+        if words[0] == "sh":  # the survey of firmware/deploy.py
+            release, keyring = (self._file(path) for path in words[4:6])
+            status, said, _ = self._status([])
+            return status, f"{release}\0{keyring}\0{said.decode()}".encode(), b""
         return 0, self._file(words[-1]).encode(), b""
 
     def _file(self, path: str) -> str:
@@ -99,7 +103,7 @@ class SimulatedBoard:
             self._boot("A")
             return BREAK_OFF, b"", b""
         facts: dict[str, Any] = {"booted": self.slot, "trial": self.trial, "last": self.last, "problem": ""}
-        facts |= {"health": "passed" if tried else "none", "deadline_left_seconds": 1000}
+        facts |= {"health": "passed" if tried else "none", "deadline_left_seconds": 1000, "checks_on_install": True}
         return 0, json.dumps(facts).encode(), b""
 
     def _preflight(self, _words: list[str]) -> Answer:

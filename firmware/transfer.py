@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from firmware import tunnel
@@ -25,6 +25,7 @@ SILENCE_SECONDS = 15.0  # then a line is shown though the board said nothing
 LINK_ATTEMPTS = 5
 BACK_SECONDS = 300.0  # so long a board whose link was lost is waited for, and for its broken-off installation to end
 AT_WORK = "another field-update is at work"
+NOT_READY = 3  # exit status of `field-update install --ready`: what keeps the board from it is on its standard error
 MIB = 1 << 20
 _PERCENT = re.compile(r"^\s*(\d{1,3})% ")
 
@@ -78,17 +79,24 @@ class Progress:
 
 
 def install(
-    target: Target, bundle: Path, version: str = "", deadline_seconds: int = DEADLINE_SECONDS, say: Say = show
+    target: Target,
+    bundle: Path,
+    version: str = "",
+    deadline_seconds: int = DEADLINE_SECONDS,
+    say: Say = show,
+    asks: Sequence[str] = (),
 ) -> int:
     """Install `bundle` into the other slot and put it on trial from the next boot on; bytes that went over the link.
 
-    Raises TargetError with the board's reason: not signed by a known key, for another board, too old, no room; or
-    Unreachable when the link was lost for good.
+    `asks`: options of `field-update install`, by which the board looks first whether it is ready. Raises TargetError
+    with the board's reason: not ready, not signed by a known key, for another board, too old, no room; or Unreachable
+    when the link was lost for good.
     """
     sent: list[int] = []
+    options = ["--version", version, "--deadline", str(deadline_seconds), *asks]
     for left in reversed(range(LINK_ATTEMPTS)):
         try:
-            _install(target, bundle, version, deadline_seconds, say, sent)
+            _install(target, bundle, options, say, sent)
             break
         except Unreachable as error:
             if not left:
@@ -100,11 +108,15 @@ def install(
     return sum(sent)
 
 
-def _install(target: Target, bundle: Path, version: str, deadline_seconds: int, say: Say, sent: list[int]) -> None:
+def not_ready(target: Target, reasons: Sequence[str]) -> TargetError:
+    """The error that tells what keeps a board from an upgrade."""
+    return TargetError(target.name, "\n    ".join(["is not ready for an upgrade, nothing was sent:", *reasons]))
+
+
+def _install(target: Target, bundle: Path, options: Sequence[str], say: Say, sent: list[int]) -> None:
     started = time.monotonic()
-    command = ["--version", version, "--deadline", str(deadline_seconds)]
     with tunnel.serve(target, bundle) as opened, Progress(opened.server, say) as progress:
-        command = ["field-update", "install", opened.url, *command]
+        command = ["field-update", "install", opened.url, *options]
         try:
             done = target.run(command, sudo=True, timeout=INSTALL_SECONDS, say=progress.line)
             while AT_WORK in done.stderr and time.monotonic() - started < BACK_SECONDS:
@@ -112,6 +124,8 @@ def _install(target: Target, bundle: Path, version: str, deadline_seconds: int, 
                 done = target.run(command, sudo=True, timeout=INSTALL_SECONDS, say=progress.line)
         finally:
             sent.append(opened.server.bytes_sent)
+        if done.status == NOT_READY:
+            raise not_ready(target, done.stderr.splitlines())
         if done.status:
             raise TargetError(target.name, f"not installed, the running slot is untouched: {done.stderr.strip()}")
         say(f"installed: {progress.facts(time.monotonic() - started).strip()}")

@@ -28,6 +28,8 @@ class PlayedBoard(ssh.Target):
         self.loader_said = "the boot loader is new from the next boot on\n"
         self.environment_wrong: list[str] = []
         self.drops = 0
+        self.old = False  # its `field-update install` does not look itself whether it is ready
+        self.survey = ""
 
     def connect(self, timeout: float = 0) -> None:
         """It is always there."""
@@ -69,13 +71,18 @@ class PlayedBoard(ssh.Target):
     ) -> ssh.Result:
         """Answer what the service `field-update` would."""
         if command[0] == "cat":
-            facts = {"board": "x1", "version": self.versions[self.slot], "kernel": "6.12"}
-            return ssh.Result(0, json.dumps(facts), "")
+            return ssh.Result(0, self._release(), "")
+        if command[0] == "sh":
+            said = self.run(["field-update", "status"]).stdout
+            return ssh.Result(0, self.survey or f"{self._release()}\0keyring\0{said}", "")
         assert command[0] == "field-update"
         self.commands.append(command[1])
         answers = {"status": self._status, "install": self._install, "commit": self._commit, "revert": self._revert}
         answers |= {"preflight": self._preflight, "rollback": self._rollback, "boot-loader": self._boot_loader}
         return answers[command[1]](command)
+
+    def _release(self) -> str:
+        return json.dumps({"board": "x1", "version": self.versions[self.slot], "kernel": "6.12"})
 
     def _preflight(self, _command: Sequence[str]) -> ssh.Result:
         return ssh.Result(0, json.dumps({"refusals": self.not_ready}), "")
@@ -100,12 +107,15 @@ class PlayedBoard(ssh.Target):
             self._fall_back("health: made to fail")
             if self.lost:
                 raise self.lost
-        return ssh.Result(0, json.dumps({**said, "deadline_left_seconds": 100}), "")
+        knows: dict[str, Any] = {} if self.old else {"checks_on_install": True}
+        return ssh.Result(0, json.dumps({**said, **knows, "deadline_left_seconds": 100}), "")
 
     def _install(self, command: Sequence[str]) -> ssh.Result:
         if self.drops:
             self.drops -= 1
             raise ssh.Unreachable(self.name, "connection lost")
+        if "--ready" in command and self.not_ready:
+            return ssh.Result(3, "", "\n".join(self.not_ready) + "\n")
         if self.refuses:
             return ssh.Result(1, "", f"field-update: {self.refuses}")
         self.versions["B"] = command[command.index("--version") + 1]

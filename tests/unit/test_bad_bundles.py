@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -50,6 +51,30 @@ def test_bad_bundle_is_refused(shop: Workshop, name: str) -> None:
 def test_good_bundle_is_taken(shop: Workshop) -> None:
     found = inspection.inspect(shop.good, shop.inputs.signer.authority)
     assert found == inspection.Content("cyclone-capture-sockit", "1.2.3", 4 << 20, False)
+
+
+def once(shop: Workshop, keyring: str) -> inspection.Content | None:
+    sha256 = hashlib.sha256(shop.good.read_bytes()).hexdigest()
+    return inspection.inspect_once(shop.good, keyring, sha256)
+
+
+def test_what_was_found_today_is_kept_but_for_this_keyring_alone(
+    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "keys").mkdir()
+    own, other = (made.read_text() for made in (shop.inputs.signer.authority, keys.make(tmp_path / "keys").authority))
+    for _ in range(2):
+        with pytest.raises(UserError, match="no board would take it"):
+            once(shop, other)  # what was refused is looked at again
+    found = once(shop, own)
+    assert found == inspection.Content("cyclone-capture-sockit", "1.2.3", 4 << 20, False)
+    asked: list[Path] = []
+    monkeypatch.setattr(inspection, "inspect", lambda bundle, _keyring: asked.append(bundle))
+    assert once(shop, own) == found
+    assert asked == []
+    once(shop, other)
+    assert asked == [shop.good]
 
 
 def test_bundle_with_the_permission_is_told(shop: Workshop, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlayedBoard:
     monkeypatch.setattr(deploy, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(transfer, "RETRY_SECONDS", 0.0)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return PlayedBoard()
 
 
@@ -65,7 +66,7 @@ def test_changed_bundle_is_refused(board: PlayedBoard, offer: Offer) -> None:
 def test_bundle_for_another_board_is_refused_before_anything_is_written(board: PlayedBoard, offer: Offer) -> None:
     with pytest.raises(UserError, match=r"board-7 is a x1, the bundle is for x2 \(valid: --board=x1\)"):
         deploy.deploy(board, Offer("x2", "2.0", offer.bundle, offer.sha256))
-    assert board.commands == []
+    assert board.commands == ["status"]
 
 
 def test_trial_of_another_version_is_left_alone(board: PlayedBoard, offer: Offer) -> None:
@@ -81,7 +82,7 @@ def test_raucs_refusal_is_passed_on_and_nothing_reboots(board: PlayedBoard, offe
         TargetError, match=r"not installed, the running slot is untouched: .*signature verification failed"
     ):
         deploy.deploy(board, offer)
-    assert board.commands == ["status", "preflight", "install"]
+    assert board.commands == ["status", "install"]
 
 
 def test_same_version_is_not_installed_again(board: PlayedBoard, offer: Offer) -> None:
@@ -147,9 +148,9 @@ def test_interruption_leaves_the_trial_to_the_board(board: PlayedBoard, offer: O
 
     with pytest.raises(KeyboardInterrupt):
         deploy.deploy(board, offer, accept=interrupt)
-    assert board.commands == ["status", "preflight", "install", "reboot", "status"]
+    assert board.commands == ["status", "install", "reboot", "status"]
     assert deploy.deploy(board, offer) == Outcome("committed", "B", "2.0")  # again: goes on with the trial
-    assert board.commands[5:] == ["status", "status", "commit"]
+    assert board.commands[4:] == ["status", "status", "commit"]
 
 
 def test_accepted_slot_is_committed(board: PlayedBoard, offer: Offer) -> None:
@@ -157,7 +158,7 @@ def test_accepted_slot_is_committed(board: PlayedBoard, offer: Offer) -> None:
     outcome = deploy.deploy(board, offer, accept=lambda: asked.append(board.slot))
     assert outcome == Outcome("committed", "B", "2.0")
     assert asked == ["B"]
-    assert board.commands == ["status", "preflight", "install", "reboot", "status", "commit"]
+    assert board.commands == ["status", "install", "reboot", "status", "commit"]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,24 @@ def test_board_that_is_not_ready_gets_nothing(board: PlayedBoard, offer: Offer) 
     board.not_ready = ["the clock says 1970-01-01", "/data is read-only"]
     with pytest.raises(TargetError, match=r"not ready for an upgrade, nothing was sent:(.|\n)*1970(.|\n)*read-only"):
         deploy.deploy(board, offer)
-    assert board.commands == ["status", "preflight"]
+    assert board.commands == ["status", "install"]
+    board.old = True
+    with pytest.raises(TargetError, match=r"not ready for an upgrade, nothing was sent:(.|\n)*1970(.|\n)*read-only"):
+        deploy.deploy(board, offer)
+    assert board.commands == ["status", "install", "status", "preflight"]
+
+
+def test_board_with_an_older_field_update_is_asked_before(board: PlayedBoard, offer: Offer) -> None:
+    board.old = True
+    assert deploy.deploy(board, offer).action == "committed"
+    assert board.commands[:3] == ["status", "preflight", "install"]
+
+
+@pytest.mark.parametrize("said", ["nonsense", "{}\0keyring", "{}\0keyring\0nonsense"])
+def test_board_that_says_nothing_of_use(board: PlayedBoard, offer: Offer, said: str) -> None:
+    board.survey = said
+    with pytest.raises(TargetError, match="says nothing of itself that can be used"):
+        deploy.deploy(board, offer)
 
 
 def test_dry_run_changes_nothing(board: PlayedBoard, offer: Offer) -> None:

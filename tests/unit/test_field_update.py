@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from firmware import paths
+from tests.unit.slotted_board import PowerCut, SlottedBoard
 
 sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
 
@@ -32,81 +33,13 @@ RAUC = {
 }
 
 
-class PowerCut(Exception):
-    """The power went."""
-
-
-class _Board(system.System):
-    """A board with two slots; `order` is U-Boot's BOOT_ORDER; it does its `cut`-th action no more."""
-
-    def __init__(self, booted: str = "A") -> None:
-        """Slot `booted` runs, healthy; RAUC installs what it is given."""
-        self.slot, self.order, self.done = booted, [booted], list[str]()
-        self.checks, self.install_error, self.settled = [Check("10-units", True, "")], "", ""
-        self.clock, self.cut = 100.0, -1
-        self.other_version, self.finding = "0.9", Finding([], [])
-
-    def act(self, what: str) -> None:
-        """Do `what`, unless the power goes before it."""
-        if self.cut == len(self.done):
-            raise PowerCut
-        self.done.append(what)
-
-    def booted(self) -> str:
-        return self.slot
-
-    def other(self, booted: str) -> str:
-        return {"A": "B", "B": "A"}[booted]
-
-    def version_of(self, name: str) -> str:
-        if not self.other_version:
-            raise Failure(f"slot {name} holds no system")
-        return self.other_version
-
-    def mark(self, verb: str, which: str) -> None:
-        self.act(f"{verb} {which}")
-        slot = self.slot if which == "booted" else self.other(self.slot)
-        if verb == "active":
-            self.order = [slot, *(name for name in self.order if name != slot)]
-        elif verb == "bad":
-            self.order = [name for name in self.order if name != slot]
-
-    def install(self, url: str, say: Callable[[str], None]) -> None:
-        self.act("install")
-        if self.install_error:
-            raise Failure(self.install_error)
-        self.mark("active", "other")
-
-    def environment(self) -> Finding:
-        return self.finding
-
-    def settle(self) -> str:
-        return self.settled
-
-    def health(self) -> list[Check]:
-        return self.checks
-
-    def uptime(self) -> float:
-        return self.clock
-
-    def wait(self, seconds: float) -> None:
-        self.clock += seconds
-
-    def reboot(self) -> None:
-        self.act("reboot")
-
-    def boots(self) -> None:
-        """The board comes up again, in the first slot of the boot order."""
-        self.slot, self.done, self.cut = self.order[0], [], -1
+@pytest.fixture
+def board() -> SlottedBoard:
+    return SlottedBoard()
 
 
 @pytest.fixture
-def board() -> _Board:
-    return _Board()
-
-
-@pytest.fixture
-def commands(board: _Board, tmp_path: Path) -> Commands:
+def commands(board: SlottedBoard, tmp_path: Path) -> Commands:
     return Commands(board, tmp_path / "data", tmp_path / "run", lambda _line: None)
 
 
@@ -149,7 +82,7 @@ def test_broken_state_is_said_to_be_broken(text: str) -> None:
 
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"", bytes(4096)])
 def test_broken_state_file_does_not_stop_the_boot(
-    board: _Board, commands: Commands, store: Store, content: bytes
+    board: SlottedBoard, commands: Commands, store: Store, content: bytes
 ) -> None:
     store.path.parent.mkdir()
     store.path.write_bytes(content)
@@ -195,7 +128,7 @@ def test_what_a_boot_means(state: State, problem: str, booted: str, action: str,
     assert (decision.state.last.event if decision.state.last else None) == event
 
 
-def test_nothing_is_installed_over_a_trial(board: _Board, commands: Commands, store: Store) -> None:
+def test_nothing_is_installed_over_a_trial(board: SlottedBoard, commands: Commands, store: Store) -> None:
     board.slot = "B"
     store.save(State(TRIAL))
     with pytest.raises(Failure, match="slot B is on trial"):
@@ -204,7 +137,7 @@ def test_nothing_is_installed_over_a_trial(board: _Board, commands: Commands, st
     assert store.load()[0] == State(TRIAL)
 
 
-def test_nothing_is_installed_on_a_board_that_names_no_slot(board: _Board, commands: Commands) -> None:
+def test_nothing_is_installed_on_a_board_that_names_no_slot(board: SlottedBoard, commands: Commands) -> None:
     board.slot = ""
     with pytest.raises(Failure, match=r"rauc\.slot="):
         commands.install("http://x", "3.0", 600)
@@ -213,7 +146,7 @@ def test_nothing_is_installed_on_a_board_that_names_no_slot(board: _Board, comma
 
 @pytest.mark.parametrize("state", [State(), State(TRIAL)])
 def test_without_a_trial_of_the_booted_slot_nothing_is_committed_or_reverted(
-    board: _Board, commands: Commands, store: Store, state: State
+    board: SlottedBoard, commands: Commands, store: Store, state: State
 ) -> None:
     store.save(state)
     with pytest.raises(Failure, match=r"nothing is on trial|is to be tried"):
@@ -223,7 +156,7 @@ def test_without_a_trial_of_the_booted_slot_nothing_is_committed_or_reverted(
     assert board.done == []
 
 
-def test_refused_bundle_leaves_no_trial(board: _Board, commands: Commands, store: Store) -> None:
+def test_refused_bundle_leaves_no_trial(board: SlottedBoard, commands: Commands, store: Store) -> None:
     board.install_error = "signature verification failed"
     with pytest.raises(Failure, match="signature"):
         commands.install("http://x", "2.0", 600)
@@ -231,7 +164,7 @@ def test_refused_bundle_leaves_no_trial(board: _Board, commands: Commands, store
     assert board.order[0] == "A"
 
 
-def test_upgrade_is_tried_and_committed(board: _Board, commands: Commands, store: Store) -> None:
+def test_upgrade_is_tried_and_committed(board: SlottedBoard, commands: Commands, store: Store) -> None:
     commands.install("http://x", "2.0", 600)
     board.boots()
     assert board.slot == "B"
@@ -247,7 +180,7 @@ def test_upgrade_is_tried_and_committed(board: _Board, commands: Commands, store
     assert board.done == ["good booted"]
 
 
-def test_trial_is_over_at_its_deadline(board: _Board, commands: Commands, store: Store) -> None:
+def test_trial_is_over_at_its_deadline(board: SlottedBoard, commands: Commands, store: Store) -> None:
     board.slot = "B"
     store.save(State(TRIAL))
     trial = commands.boot()
@@ -261,7 +194,7 @@ def test_trial_is_over_at_its_deadline(board: _Board, commands: Commands, store:
 
 @pytest.mark.parametrize("why", ["health", "settle", "environment"])
 def test_unhealthy_slot_goes_back_and_the_reason_is_kept(
-    board: _Board, commands: Commands, store: Store, why: str
+    board: SlottedBoard, commands: Commands, store: Store, why: str
 ) -> None:
     commands.install("http://x", "2.0", 600)
     board.boots()
@@ -283,7 +216,7 @@ def test_unhealthy_slot_goes_back_and_the_reason_is_kept(
     assert board.order == ["A"]
 
 
-def test_slot_that_does_not_come_up_is_reported(board: _Board, commands: Commands, store: Store) -> None:
+def test_slot_that_does_not_come_up_is_reported(board: SlottedBoard, commands: Commands, store: Store) -> None:
     commands.install("http://x", "2.0", 600)
     board.boots()
     board.slot = "A"  # U-Boot gave up on B
@@ -295,7 +228,7 @@ def test_slot_that_does_not_come_up_is_reported(board: _Board, commands: Command
 
 @pytest.mark.parametrize("cut", range(12))
 def test_power_cut_at_any_action_never_leaves_an_untried_slot_committed(
-    board: _Board, commands: Commands, store: Store, cut: int, monkeypatch: pytest.MonkeyPatch
+    board: SlottedBoard, commands: Commands, store: Store, cut: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     really_write = state_file.write_atomically
 
@@ -367,7 +300,7 @@ def test_no_folder_of_checks_is_no_failure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("slot", ["A", "B"])
 def test_boot_loader_is_left_alone_while_a_slot_is_to_be_tried(
-    board: _Board, commands: Commands, store: Store, slot: str
+    board: SlottedBoard, commands: Commands, store: Store, slot: str
 ) -> None:
     board.slot = slot
     store.save(State(TRIAL))
@@ -375,7 +308,7 @@ def test_boot_loader_is_left_alone_while_a_slot_is_to_be_tried(
         commands.boot_loader()
 
 
-def test_rollback_of_an_empty_slot_changes_nothing(board: _Board, commands: Commands, store: Store) -> None:
+def test_rollback_of_an_empty_slot_changes_nothing(board: SlottedBoard, commands: Commands, store: Store) -> None:
     board.other_version = ""
     with pytest.raises(Failure, match="slot B holds no system"):
         commands.rollback(600)
@@ -383,14 +316,14 @@ def test_rollback_of_an_empty_slot_changes_nothing(board: _Board, commands: Comm
     assert store.load() == (State(), "")
 
 
-def test_rollback_while_a_slot_is_on_trial_is_refused(board: _Board, commands: Commands, store: Store) -> None:
+def test_rollback_while_a_slot_is_on_trial_is_refused(board: SlottedBoard, commands: Commands, store: Store) -> None:
     board.slot = "B"
     store.save(State(TRIAL))
     with pytest.raises(Failure, match="slot B is on trial"):
         commands.rollback(600)
 
 
-def test_rollback_tries_the_other_slot_like_an_upgrade(board: _Board, commands: Commands, store: Store) -> None:
+def test_rollback_tries_the_other_slot_like_an_upgrade(board: SlottedBoard, commands: Commands, store: Store) -> None:
     commands.rollback(600)
     assert board.done == ["active other", "reboot"]
     assert store.load()[0].trial == Trial("B", "0.9", 600, INSTALLED)

@@ -143,6 +143,7 @@ def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Offer:
     monkeypatch.setattr(deploy, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(transfer, "RETRY_SECONDS", 0.0)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     bundle = tmp_path / "x1.raucb"
     bundle.write_bytes(b"bundle")
     return Offer("x1", "2.0", bundle, hashlib.sha256(b"bundle").hexdigest())

@@ -131,7 +131,7 @@ def test_bundle_that_deploy_refuses_reaches_no_server(
 def test_a_bundle_is_inspected_by_the_keyring_of_the_slots(publish: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def inspect(_bundle: Path, keyring: str) -> Content:
+    def inspect(_bundle: Path, keyring: str, _sha256: str) -> Content:
         asked.append(keyring)
         raise UserError("no board would take it")
 

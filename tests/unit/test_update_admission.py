@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from firmware import bundle, paths
+from firmware import inspection, paths
 
 sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
 
@@ -103,7 +103,7 @@ def test_version_that_is_not_older_is_taken(mounted: Mounted, number: str) -> No
 
 
 def test_signed_permission_lets_an_older_one_in(mounted: Mounted) -> None:
-    assert admission.DOWNGRADE == bundle.DOWNGRADE
+    assert admission.DOWNGRADE == inspection.DOWNGRADE
     (mounted.bundle / admission.DOWNGRADE).touch()
     assert mounted.refusal == ""
     assert admission.main({"RAUC_UPDATE_SOURCE": str(mounted.bundle)}, mounted.refused) == 0

@@ -2,8 +2,9 @@
 """field-update: upgrade this board's other slot, try it, and keep it or go back.
 
     field-update status [--json] [--wait SECONDS]     what is booted, on trial, and how the last trial ended
-    field-update install URL [--version V] [--deadline SECONDS]
-                                                      install a signed bundle into the other slot; reboot tries it
+    field-update install URL [--version V] [--deadline SECONDS] [--ready [--bytes N] [--allow-downgrade]]
+                                                      install a signed bundle into the other slot; reboot tries it;
+                                                      --ready: not unless preflight finds the board ready
     field-update preflight [--json] [--version V] [--bytes N] [--allow-downgrade]
                                                       what keeps this board from an upgrade now; nothing is changed
     field-update commit                               keep the booted slot, which is on trial
@@ -16,7 +17,8 @@
     field-update data                                 what field-update-data.service runs
 
 A slot that is on trial must be committed before its deadline, counted from power-on, or the board goes back by itself;
-so it does when a health check fails or when the slot does not come up. Exit status: 0 done, 1 refused, 2 usage.
+so it does when a health check fails or when the slot does not come up. Exit status: 0 done, 1 refused, 2 usage,
+3 not ready (install --ready), each reason on a line of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from field_update.commands import Commands
+from field_update.commands import Commands, NotReady
 from field_update.data import Data
 from field_update.preflight import Offer
 from field_update.state import Trial
@@ -38,6 +40,7 @@ from field_update.system import Failure, System
 DATA = Path("/data/field-update")
 RUN = Path("/run/field-update")
 DEADLINE_SECONDS = 1800
+NOT_READY = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             with _lock():
                 _act(commands, options)
+    except NotReady as error:
+        print(error, file=sys.stderr)
+        return NOT_READY
     except (Failure, OSError) as error:
         print(f"field-update: {error}", file=sys.stderr)
         return 1
@@ -69,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _act(commands: Commands, options: argparse.Namespace) -> None:
     if options.command == "install":
-        commands.install(options.url, options.version, options.deadline)
+        offer = Offer(options.version, options.bytes, options.allow_downgrade) if options.ready else None
+        commands.install(options.url, options.version, options.deadline, offer)
     elif options.command == "boot-loader":
         commands.boot_loader()
     elif options.command == "commit":
@@ -150,6 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument("url")
     install.add_argument("--version", default="")
     install.add_argument("--deadline", type=_positive, default=DEADLINE_SECONDS, metavar="SECONDS")
+    install.add_argument("--ready", action="store_true")
+    install.add_argument("--bytes", type=int, default=0)
+    install.add_argument("--allow-downgrade", action="store_true")
     preflight = commands.add_parser("preflight")
     preflight.add_argument("--json", action="store_true")
     preflight.add_argument("--version", default="")

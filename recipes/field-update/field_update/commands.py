@@ -20,6 +20,10 @@ from field_update.system import Failure, System
 POLL_SECONDS = 0.5
 
 
+class NotReady(Failure):
+    """What keeps the board from an upgrade now, one line a reason; nothing was changed."""
+
+
 class Commands:
     """Field update with its state in `data` and what holds for this boot only in `run`."""
 
@@ -30,8 +34,13 @@ class Commands:
         self._boot_file = run / "boot.json"
         self._say = say
 
-    def install(self, url: str, version: str, deadline_seconds: int) -> None:
-        """Install the bundle at `url` into the other slot and put that on trial. Raises Failure."""
+    def install(self, url: str, version: str, deadline_seconds: int, offer: preflight.Offer | None = None) -> None:
+        """Install the bundle at `url` into the other slot and put that on trial. Raises Failure.
+
+        With `offer` the board has to be ready first. Raises NotReady.
+        """
+        if offer is not None and (found := self.preflight(offer)):
+            raise NotReady("\n".join(found))
         state, booted = self._state(), self._system.booted()
         if refusal := decide.may_install(state, booted):
             raise Failure(refusal)
@@ -151,6 +160,7 @@ class Commands:
             **as_json(state),
             "problem": problem,
             "deadline_left_seconds": left,
+            "checks_on_install": True,  # `install` knows --ready: nobody need ask `preflight` before
         }
 
     def _examine(self, trial: Trial | None) -> Trial | None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import configparser
+import functools
 import json
 import os
 import signal
@@ -46,11 +47,16 @@ class System:
 
     def other(self, booted: str) -> str:
         """Name of the slot that is not booted. Raises Failure."""
-        return other_slot(output(["rauc", "status", "--output-format=json"]), booted)
+        return other_slot(self._slots, booted)
 
     def device(self, name: str) -> str:
         """Block device of slot `name`. Raises Failure."""
-        return slot_device(output(["rauc", "status", "--output-format=json"]), name)
+        return slot_device(self._slots, name)
+
+    @functools.cached_property
+    def _slots(self) -> str:
+        """RAUC's status, asked for once: which slots there are does not change while a command runs."""
+        return output(["rauc", "status", "--output-format=json"])
 
     def version_of(self, name: str) -> str:
         """Version of the system in slot `name`, which is not booted. Raises Failure: it holds none."""

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""`field-update install --ready`: a board that is not ready writes nothing and says why, line by line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from firmware import paths
+from tests.unit.slotted_board import SlottedBoard
+
+sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
+
+from field_update import cli, preflight, system
+from field_update.commands import Commands, NotReady
+from field_update.state import INSTALLED, Store, Trial
+
+pytestmark = pytest.mark.unit
+TRIAL = Trial("B", "2.0", 600, INSTALLED)
+
+
+@pytest.fixture
+def board() -> SlottedBoard:
+    return SlottedBoard()
+
+
+@pytest.fixture
+def commands(board: SlottedBoard, tmp_path: Path) -> Commands:
+    return Commands(board, tmp_path / "data", tmp_path / "run", lambda _line: None)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "data")
+
+
+def test_board_that_is_not_ready_writes_nothing(
+    board: SlottedBoard, commands: Commands, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "refusals", lambda *_words: ["the clock says 1970", "/data is full"])
+    with pytest.raises(NotReady, match=r"(?s)the clock says 1970.*/data is full"):
+        commands.install("http://x", "2.0", 600, preflight.Offer("2.0"))
+    assert board.done == []
+    assert not store.path.exists()
+    commands.install("http://x", "2.0", 600)  # nobody asks whether it is ready
+    assert "install" in board.done
+
+
+def test_board_that_is_ready_is_installed_to(
+    board: SlottedBoard, commands: Commands, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[preflight.Offer] = []
+
+    def refusals(_system: system.System, _state: object, offer: preflight.Offer, _now: float) -> list[str]:
+        asked.append(offer)
+        return []
+
+    monkeypatch.setattr(preflight, "refusals", refusals)
+    commands.install("http://x", "2.0", 600, preflight.Offer("2.0", 4096, True))
+    assert asked == [preflight.Offer("2.0", 4096, True)]
+    assert store.load()[0].trial == TRIAL
+
+
+def test_reasons_are_said_line_by_line_with_a_status_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "DATA", tmp_path / "data")
+    monkeypatch.setattr(cli, "RUN", tmp_path / "run")
+    monkeypatch.setattr(preflight, "refusals", lambda *_words: ["one", "two"])
+    assert cli.main(["install", "http://x", "--ready", "--bytes", "4096"]) == cli.NOT_READY == 3
+    assert capsys.readouterr().err == "one\ntwo\n"
+    assert not (tmp_path / "data").exists()
+
+
+def test_rauc_is_asked_once_for_its_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    status = json.dumps({"slots": [{"r": {"bootname": name, "device": f"/dev/{name}"}} for name in "AB"]})
+
+    def output(command: list[str]) -> str:
+        asked.append(command)
+        return status
+
+    monkeypatch.setattr(system, "output", output)
+    found = system.System()
+    assert (found.other("A"), found.device("B"), found.device("A")) == ("B", "/dev/B", "/dev/A")
+    assert len(asked) == 1
