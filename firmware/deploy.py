@@ -19,13 +19,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from firmware import fit, inspection, transfer
+from firmware import fit, inspection, paths, transfer
 from firmware.errors import FirmwareError, TargetError, UserError
 from firmware.fit import RELEASE
 from firmware.manifest import Manifest
@@ -33,6 +34,8 @@ from firmware.ssh import RETRY_SECONDS, Late, Target, Unreachable
 from firmware.transfer import DEADLINE_SECONDS, Say, show
 
 KEYRING = "/etc/rauc/keyring.pem"
+REVERTED_LOG = "/data/field-update/reverted.log"
+LOG_LINES = 20
 EXAMINE_SECONDS = 600
 STATUS_SECONDS = 20
 PREFLIGHT_SECONDS = 180.0
@@ -320,7 +323,20 @@ def undone(target: Target, now: Status, say: Say) -> Outcome:
     reason = last.get("reason") or "the board does not say why"
     release = json.loads(target.get(RELEASE))
     say(f"{target.name}: back in slot {now['booted']}, version {release['version']}: {reason}")
+    show_log(target, say)
     return Outcome("reverted", now["booted"], release["version"], reason)
+
+
+def show_log(target: Target, say: Say) -> None:
+    """Fetch what the boot that was reverted has said, if the board has kept it; show its end."""
+    kept = target.run(["cat", "--", REVERTED_LOG], sudo=True)
+    if kept.status or not kept.stdout:
+        return  # it never came up, so it has said nothing; or an older version keeps none
+    path = paths.BUILD / "reports" / f"reverted-{re.sub('[^A-Za-z0-9.-]+', '-', target.name).strip('-')}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(kept.stdout, encoding="utf-8")
+    say(f"the end of its log, all of which is in {path}:")
+    say("\n".join(f"    {line}" for line in kept.stdout.splitlines()[-LOG_LINES:]))
 
 
 def on_trial(now: Status) -> bool:

@@ -28,6 +28,7 @@ class SlottedBoard(system.System):
         self.checks, self.install_error, self.settled = [Check("10-units", True, "")], "", ""
         self.clock, self.cut = 100.0, -1
         self.other_version, self.finding = "0.9", Finding([], [])
+        self.journal_text = "the journal\n"
 
     def act(self, what: str) -> None:
         """Do `what`, unless the power goes before it."""
@@ -76,6 +77,12 @@ class SlottedBoard(system.System):
     def health(self) -> list[Check]:
         """What the health checks say."""
         return self.checks
+
+    def journal(self) -> str:
+        """What this boot has said."""
+        if not self.journal_text:
+            raise Failure("journalctl: no journal")
+        return self.journal_text
 
     def uptime(self) -> float:
         """Its clock."""

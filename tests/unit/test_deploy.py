@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from firmware import deploy, inspection, slots, ssh, transfer, tunnel
+from firmware import deploy, inspection, paths, slots, ssh, transfer, tunnel
 from firmware.deploy import Offer, Outcome, Plan
 from firmware.errors import TargetError, ToolError, UserError
 from firmware.inspection import Content
@@ -206,6 +206,26 @@ def test_dry_run_changes_nothing(board: PlayedBoard, offer: Offer) -> None:
     board.trial, board.slot, board.versions["B"] = {"slot": "B", "version": "2.0"}, "B", "2.0"
     assert deploy.deploy(board, offer, plan=Plan(dry_run=True)) == Outcome("checked", "B", "2.0")
     assert board.commands == ["status", "preflight", "status"]
+
+
+def test_log_of_a_board_that_went_back_is_kept_and_its_end_is_shown(
+    board: PlayedBoard, offer: Offer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "BUILD", tmp_path)
+    board.name, board.log, said = "[192.0.2.7]:2222", "".join(f"line {n}\n" for n in range(100)), list[str]()
+    assert deploy.deploy(board, offer, accept=refuse, say=said.append).action == "reverted"
+    log = tmp_path / "reports" / "reverted-192.0.2.7-2222.log"
+    assert log.read_text() == board.log
+    assert said[-2] == f"the end of its log, all of which is in {log}:"
+    assert [line.strip() for line in said[-1].splitlines()] == [f"line {n}" for n in range(80, 100)]
+
+
+def test_board_without_a_log_goes_back_without_one(
+    board: PlayedBoard, offer: Offer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "BUILD", tmp_path)
+    assert deploy.deploy(board, offer, accept=refuse).action == "reverted"
+    assert not (tmp_path / "reports").exists()
 
 
 LOADER = Plan(boot_loader=True)

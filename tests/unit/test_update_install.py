@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`field-update install --ready`: a board that is not ready writes nothing and says why, line by line."""
+"""`field-update install --ready` writes nothing on a board that is not ready; the log of a boot that is reverted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from firmware import paths
-from tests.unit.slotted_board import SlottedBoard
+from tests.unit.slotted_board import PowerCut, SlottedBoard
 
 sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
 
 from field_update import cli, preflight, system
 from field_update.commands import Commands, NotReady
-from field_update.state import INSTALLED, Store, Trial
+from field_update.state import INSTALLED, State, Store, Trial
 
 pytestmark = pytest.mark.unit
 TRIAL = Trial("B", "2.0", 600, INSTALLED)
@@ -87,3 +87,62 @@ def test_rauc_is_asked_once_for_its_slots(monkeypatch: pytest.MonkeyPatch) -> No
     found = system.System()
     assert (found.other("A"), found.device("B"), found.device("A")) == ("B", "/dev/B", "/dev/A")
     assert len(asked) == 1
+
+
+# ---- the log of a boot that is reverted ----
+
+
+def tried(board: SlottedBoard, store: Store) -> Path:
+    """Slot B runs, on trial; where the log of it goes."""
+    board.slot, board.order = "B", ["B", "A"]
+    store.save(State(TRIAL))
+    return store.path.with_name("reverted.log")
+
+
+def test_journal_that_cannot_be_read_keeps_no_board_from_going_back(
+    board: SlottedBoard, commands: Commands, store: Store
+) -> None:
+    log = tried(board, store)
+    board.journal_text = ""
+    commands.revert("no reason")
+    assert board.done == ["active other", "bad booted", "reboot"]
+    assert not log.exists()
+
+
+def test_log_that_cannot_be_written_keeps_no_board_from_going_back(
+    board: SlottedBoard, commands: Commands, store: Store
+) -> None:
+    tried(board, store).mkdir()
+    commands.revert("no reason")
+    assert board.done == ["active other", "bad booted", "reboot"]
+
+
+def test_power_that_goes_behind_the_log_leaves_the_reason(
+    board: SlottedBoard, commands: Commands, store: Store
+) -> None:
+    log, board.cut = tried(board, store), 0
+    with pytest.raises(PowerCut):
+        commands.revert("no reason")
+    assert log.read_text() == "the journal\n"
+    trial = store.load()[0].trial
+    assert trial is not None
+    assert trial.failed == "no reason"
+
+
+def test_log_has_the_end_of_a_long_journal(board: SlottedBoard, commands: Commands, store: Store) -> None:
+    log = tried(board, store)
+    board.journal_text = "first\n" + "line\n" * 50_000 + "last\n"
+    commands.revert("no reason")
+    assert log.read_text().endswith("line\nlast\n")
+    assert log.read_text().startswith("line\n"), "no half a line"
+    assert log.stat().st_size <= 64 << 10
+
+
+def test_next_installation_forgets_the_log(board: SlottedBoard, commands: Commands, store: Store) -> None:
+    log = tried(board, store)
+    commands.revert("no reason")
+    assert log.exists()
+    board.boots()
+    store.save(State())
+    commands.install("http://x", "2.0", 600)
+    assert not log.exists(), "it would pass for that of the new trial"

@@ -2,12 +2,14 @@
 """The commands: each records its intention before it acts, so that a power cut at any point ends well.
 
 * `install` records the trial before RAUC makes the new slot bootable: no untried slot can pass for a committed one.
-* `revert` records the reason before it reboots: the host reads it afterwards.
+* `revert` records the reason before it reboots, and then this boot's journal, which is in memory only: the host reads
+  both afterwards.
 * `commit` marks the slot good before it forgets the trial: cut in between, the trial goes on and is committed again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from field_update.state import INSTALLED, INSTALLING, Event, State, Store, Trial
 from field_update.system import Failure, System
 
 POLL_SECONDS = 0.5
+LOG_BYTES = 64 << 10
 
 
 class NotReady(Failure):
@@ -31,6 +34,7 @@ class Commands:
         """Messages for a person go to `say`."""
         self._system = system
         self._store = Store(data)
+        self._log = data / "reverted.log"
         self._boot_file = run / "boot.json"
         self._say = say
 
@@ -46,6 +50,7 @@ class Commands:
             raise Failure(refusal)
         trial = Trial(self._system.other(booted), version, deadline_seconds, INSTALLING)
         self._store.save(state._replace(trial=trial))
+        self._forget_log()
         try:
             self._system.install(url, self._say)
         except Failure as failure:
@@ -66,6 +71,7 @@ class Commands:
         other = self._system.other(booted)
         trial = Trial(other, self._system.version_of(other), deadline_seconds, INSTALLED)
         self._store.save(state._replace(trial=trial))
+        self._forget_log()
         self._say(f"slot {other}, version {trial.version}, is tried for at most {deadline_seconds} s")
         self._system.mark("active", "other")
         self._system.reboot()
@@ -100,6 +106,7 @@ class Commands:
         trial = self._trial(state, booted)
         self._store.save(state._replace(trial=trial._replace(failed=trial.failed or reason)))
         self._say(f"slot {booted} is reverted: {trial.failed or reason}")
+        self._keep_log()
         self._system.mark("active", "other")
         self._system.mark("bad", "booted")
         self._system.reboot()
@@ -180,6 +187,20 @@ class Commands:
         for text in (*found.wrong, *found.noted):
             self._say(f"environment: {text}")
         self._note("", "pending", found._asdict())
+
+    def _keep_log(self) -> None:
+        """Keep the end of this boot's journal; a board that cannot goes back all the same."""
+        try:
+            text = self._system.journal()
+            if len(text) > LOG_BYTES // 2:  # characters: most of them are one byte
+                text = text[-LOG_BYTES // 2 :].partition("\n")[2]
+            write_atomically(self._log, text)
+        except (Failure, OSError) as error:
+            self._say(f"its log is not kept: {error}")
+
+    def _forget_log(self) -> None:
+        with contextlib.suppress(OSError):
+            self._log.unlink(missing_ok=True)
 
     def _environment(self) -> str:
         """What is wrong with the environment, as this boot found it, or an empty text."""

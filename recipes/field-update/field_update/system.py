@@ -24,6 +24,7 @@ CHECK_SECONDS = 60
 SETTLE_SECONDS = 180
 COMMAND_SECONDS = 60
 SAID_CHARACTERS = 1000
+JOURNAL_LINES = 400
 
 
 class Failure(Exception):
@@ -109,6 +110,12 @@ class System:
     def health(self) -> list[Check]:
         """Verdicts of all health checks."""
         return run_checks(HEALTH, CHECK_SECONDS)
+
+    def journal(self) -> str:
+        """The end of this boot's journal. Raises Failure."""
+        return output(
+            ["journalctl", "--boot", "--no-pager", "--output=short-monotonic", f"--lines={JOURNAL_LINES}"], 20
+        )
 
     def uptime(self) -> float:
         """Seconds since power-on; the boards have no clock that survives it."""
