@@ -186,6 +186,7 @@ def install(target: Target, offer: Offer, found: Survey, plan: Plan = PLAN, say:
     if plan.dry_run:
         say(f"{target.name} runs {version} in slot {slot}, and would take {offer.version}")
         return Outcome("checked", slot, version)
+    say(f"{target.name} runs {version} in slot {slot}; {offer.version} goes into the other one")
     asks = ["--ready", *asks] if ready else []
     transfer.install(target, offer.bundle, offer.version, plan.deadline_seconds, say, asks)
     return None

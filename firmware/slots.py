@@ -8,6 +8,7 @@ back by itself. While a slot is on trial, it means to give that trial up. Raises
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 from firmware import deploy, transfer
@@ -55,12 +56,15 @@ def rollback(target: Target, accept: Callable[[], None] | None = None, say: Say 
     now = deploy.verdict(target)
     if deploy.on_trial(now):
         return deploy.undone(target, deploy.revert(target, "rollback was asked for", say), say)
-    old = target.boot_id()
+    old, started = target.boot_id(), time.monotonic()
     try:
-        target.output(["field-update", "rollback", "--deadline", str(DEADLINE_SECONDS)], sudo=True)
+        command = ["field-update", "rollback", "--deadline", str(DEADLINE_SECONDS)]
+        say(f"{target.name}: {target.output(command, sudo=True).strip()}")
     except (Unreachable, Late):
         say("the connection went while it was rebooting")
+    say("rebooting")
     target.wait_for_reboot(old)
+    say(f"answers again after {time.monotonic() - started:.0f} s")
     now = deploy.verdict(target)
     if not deploy.on_trial(now):
         return deploy.undone(target, now, say)

@@ -99,7 +99,9 @@ class PlayedBoard(ssh.Target):
             return ssh.Result(1, "", "field-update: slot B holds no system")
         self.trial = {"slot": "B", "version": self.versions["B"]}
         self._boot()
-        raise ssh.Unreachable(self.name, "gone")
+        if self.lost:
+            raise self.lost
+        return ssh.Result(0, f"slot B, version {self.versions['B']}, is tried for at most 1800 s\n", "")
 
     def _status(self, _command: Sequence[str]) -> ssh.Result:
         said = {"booted": self.slot, "trial": self.trial, "last": self.last, "health": self.health}

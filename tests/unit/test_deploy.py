@@ -334,6 +334,14 @@ def test_rollback_to_an_empty_slot(board: PlayedBoard) -> None:
 
 def test_rollback_is_a_trial(board: PlayedBoard) -> None:
     board.versions["B"] = "0.9"
+    said: list[str] = []
+    assert slots.rollback(board, say=said.append) == Outcome("committed", "B", "0.9")
+    assert said[0] == "board-7: slot B, version 0.9, is tried for at most 1800 s"
+    assert said[1] == "rebooting"
+
+
+def test_rollback_whose_connection_goes_with_the_reboot(board: PlayedBoard) -> None:
+    board.versions["B"], board.lost = "0.9", ssh.Unreachable("board-7", "gone")
     assert slots.rollback(board) == Outcome("committed", "B", "0.9")
 
 

@@ -17,6 +17,7 @@ sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
 from field_update import cli, preflight, system
 from field_update.commands import Commands, NotReady
 from field_update.state import INSTALLED, State, Store, Trial
+from field_update.system import Failure
 
 pytestmark = pytest.mark.unit
 TRIAL = Trial("B", "2.0", 600, INSTALLED)
@@ -87,6 +88,18 @@ def test_rauc_is_asked_once_for_its_slots(monkeypatch: pytest.MonkeyPatch) -> No
     found = system.System()
     assert (found.other("A"), found.device("B"), found.device("A")) == ("B", "/dev/B", "/dev/A")
     assert len(asked) == 1
+
+
+def test_slot_without_a_file_system_holds_no_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def output(command: list[str]) -> str:
+        if command[0] == "mount":
+            raise Failure("mount: wrong fs type, bad option, bad superblock on /dev/B")
+        return json.dumps({"slots": [{"r": {"bootname": "B", "device": "/dev/B"}}]})
+
+    monkeypatch.setattr(system, "output", output)
+    monkeypatch.setattr(system, "MOUNT", tmp_path)
+    with pytest.raises(Failure, match=r"^slot B holds no system .valid: when an upgrade has been installed.: mount: "):
+        system.System().version_of("B")
 
 
 # ---- the log of a boot that is reverted ----

@@ -62,7 +62,12 @@ class System:
     def version_of(self, name: str) -> str:
         """Version of the system in slot `name`, which is not booted. Raises Failure: it holds none."""
         MOUNT.mkdir(parents=True, exist_ok=True)
-        output(["mount", "-o", "ro,noload", "-t", "ext4", self.device(name), str(MOUNT)])
+        try:
+            output(["mount", "-o", "ro,noload", "-t", "ext4", self.device(name), str(MOUNT)])
+        except Failure as failure:
+            raise Failure(
+                f"slot {name} holds no system (valid: when an upgrade has been installed): {failure}"
+            ) from failure
         try:
             return str(json.loads((MOUNT / RELEASE).read_text(encoding="utf-8"))["version"])
         except (OSError, ValueError, KeyError, TypeError) as error:
