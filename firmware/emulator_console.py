@@ -22,6 +22,7 @@ from firmware.errors import TargetError, UserError
 
 STEM = "console"  # QEMU appends .in and .out
 IN_MODIFY = 0x2  # linux/inotify.h
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b.|\r")  # colours, cursor, and what systemd redraws
 PACE = 0.01  # seconds between two looks at a log that grows byte by byte
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -83,6 +84,14 @@ def settle(descriptor: int) -> None:
             pass
     except BlockingIOError:
         pass
+
+
+def last_lines(folder: Path, count: int) -> str:
+    """The last lines of the log that say something, as a person reads them: without colours and redrawn progress."""
+    path = log(folder)
+    text = path.read_text(encoding="latin-1") if path.exists() else ""
+    lines = [line.strip() for line in _CONTROL.sub("", text).split("\n")]
+    return "\n".join([line for line in lines if line and ") Job " not in line][-count:])
 
 
 class Reader:

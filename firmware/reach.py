@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware import card, emulator_session, forwarding, manifest
+from firmware import card, emulator_console, emulator_session, forwarding, manifest
 from firmware.board import STREAM_PORT, Board
 from firmware.choice import Choice, Host
 from firmware.emulator import Emulator
@@ -25,6 +25,7 @@ from firmware.manifest import Manifest
 from firmware.ssh import Target
 
 BOOT_SECONDS = 240.0
+CONSOLE_LINES = 20
 LOOPBACK = "127.0.0.1"
 
 
@@ -100,7 +101,7 @@ def wait_until_up(found: Reach) -> None:
     try:
         found.target.wait_for_reboot("", BOOT_SECONDS)
     except TargetError as error:
-        tail = found.console.read_text(errors="replace")[-1500:] if found.console and found.console.exists() else ""
+        tail = emulator_console.last_lines(found.console.parent, CONSOLE_LINES) if found.console else ""
         raise TargetError(error.host, f"{error.said}\nend of its console:\n{tail}") from error
 
 

@@ -209,7 +209,7 @@ class Target:
             self.close()
 
     def wait_for_reboot(self, old_boot_id: str, timeout: float = REBOOT_SECONDS) -> str:
-        """Boot id of the board's next boot, as soon as it answers in another one than `old_boot_id`.
+        """Boot id of the board's next boot, as soon as it answers in another one than `old_boot_id` (empty: in any).
 
         Raises Unreachable when it has not within `timeout`.
         """
@@ -225,7 +225,8 @@ class Target:
                 if new and new != old_boot_id:
                     return new
             time.sleep(RETRY_SECONDS)  # paces the attempts; the evidence is the boot id
-        raise Unreachable(self.name, f"has not rebooted within {timeout:g} s: {seen}")
+        what = "has not rebooted" if old_boot_id else "has not answered"
+        raise Unreachable(self.name, f"{what} within {timeout:g} s: {seen}")
 
     def _boot_id_or_why(self) -> tuple[str, str]:
         try:

@@ -174,3 +174,14 @@ def test_terminal_is_left_when_the_board_goes_off(attached: tuple[subprocess.Pop
     console, _terminal = attached
     board.process.kill()
     assert console.wait(SECONDS) == 0
+
+
+def test_last_lines_are_those_that_a_person_reads(tmp_path: Path) -> None:
+    assert emulator_console.last_lines(tmp_path, 3) == ""
+    said = (
+        "[    1.0] first\r\n[    2.0] second\r\n\r\n"
+        "\x1bM\r\x1b[K[\x1b[0;31m*\x1b[0m] (1 of 3) Job ssh.service/start running\r\n"
+        "\x1b[K[\x1b[0;32m  OK  \x1b[0m] Started \x1b[0;1;39mrauc.service\x1b[0m - RAUC.\r\n"
+    )
+    emulator_console.log(tmp_path).write_text(said, newline="")
+    assert emulator_console.last_lines(tmp_path, 2) == "[    2.0] second\n[  OK  ] Started rauc.service - RAUC."

@@ -141,6 +141,12 @@ def test_board_that_does_not_reboot_is_said(target: ssh.Target) -> None:
         target.wait_for_reboot("first", timeout=0.1)
 
 
+def test_board_that_never_comes_up_is_not_said_to_have_kept_running(target: ssh.Target, server: FakeBoard) -> None:
+    server.close()
+    with pytest.raises(ssh.Unreachable, match=r"has not answered within 0.1 s: refuses the connection"):
+        target.wait_for_reboot("", timeout=0.1)
+
+
 def test_tunnel_that_is_refused(server: FakeBoard, target: ssh.Target, tmp_path: Path) -> None:
     server.tunnels = False
     file = tmp_path / "b"
