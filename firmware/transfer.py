@@ -74,7 +74,8 @@ class Progress:
     def _tick(self) -> None:
         while not self._over.wait(SILENCE_SECONDS):
             if not self._spoken.is_set():
-                self.line("...")
+                self._percent = 0  # its steps are not equally long: no end is guessed while it stands still
+                self.line("(the board is at work)")
             self._spoken.clear()
 
 

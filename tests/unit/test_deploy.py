@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -325,6 +326,25 @@ def test_progress_tells_rate_and_end() -> None:
     progress.line(" 25% Copying image to rootfs.1")
     assert progress.facts(5.0) == "  10.0 of 40.0 MiB sent, 2.0 MiB/s, 5 s, 15 s left"
     assert said[0].startswith("  25% Copying image to rootfs.1")
+
+
+def test_silent_board_is_at_work_and_nobody_guesses_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "SILENCE_SECONDS", 0.01)
+    said: list[str] = []
+    spoken = threading.Event()
+
+    def say(text: str) -> None:
+        said.append(text)
+        if "40%" not in text:
+            spoken.set()
+
+    server: Any = SimpleNamespace(bytes_sent=1 << 20, size=40 << 20)
+    with transfer.Progress(server, say) as progress:
+        progress.line(" 40% Determining target install group done.")
+        assert spoken.wait(20)
+    assert said[0].endswith(" s left")
+    assert said[-1].startswith("  (the board is at work) ")
+    assert not said[-1].endswith("left")
 
 
 def test_rollback_to_an_empty_slot(board: PlayedBoard) -> None:
