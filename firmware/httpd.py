@@ -82,7 +82,6 @@ class RangeServer(socketserver.BaseServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # RAUC keeps its connections
-    wbufsize = 1 << 16  # the head and a small range in one packet
     server: RangeServer
 
     def do_GET(self) -> None:
