@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import shlex
 import socket
 import subprocess
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +155,17 @@ def test_tunnel_that_is_refused(server: FakeBoard, target: ssh.Target, tmp_path:
     file.write_bytes(b"x")
     with pytest.raises(TargetError, match="refuses a reverse tunnel"), tunnel.serve(target, file):
         pass
+
+
+def test_client_that_goes_away_in_the_middle_of_a_file_is_no_error_here(target: ssh.Target, tmp_path: Path) -> None:
+    file = tmp_path / "b"
+    file.write_bytes(bytes(32 << 20))
+    with tunnel.serve(target, file) as opened:
+        place = urllib.parse.urlsplit(opened.url)
+        with socket.create_connection((HOST, place.port or 0)) as client:
+            client.sendall(f"GET {place.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+    gc.collect()  # what a thread leaves behind must not complain either: pytest would fail
 
 
 def test_accepted_host_key_is_pinned_for_this_address(server: FakeBoard) -> None:
