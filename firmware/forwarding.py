@@ -74,7 +74,7 @@ def _carry(through: Target, connection: socket.socket, origin: Address, to: Addr
 
 
 def _copy_up(connection: socket.socket, channel: paramiko.Channel) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, EOFError):
         while data := connection.recv(_CHUNK):
             channel.sendall(data)
         channel.shutdown_write()

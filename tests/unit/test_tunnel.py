@@ -37,3 +37,16 @@ def test_forward_ends_in_silence_when_the_link_has_dropped(error: type[Exception
     forwarding._carry(through, here, ("", 0), ("board", 7700))
     with there:
         assert there.recv(1) == b"", "the client sees a connection that ends"
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("step", ["sendall", "shutdown_write"])
+def test_way_up_ends_in_silence_when_the_link_has_dropped(step: str) -> None:
+    here, there = socket.socketpair()
+    channel = mock.Mock(spec=paramiko.Channel)
+    getattr(channel, step).side_effect = EOFError
+    with here, there:
+        there.sendall(b"x")
+        there.shutdown(socket.SHUT_WR)
+        forwarding._copy_up(here, channel)
+    getattr(channel, step).assert_called_once()
