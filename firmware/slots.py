@@ -57,6 +57,7 @@ def rollback(target: Target, accept: Callable[[], None] | None = None, say: Say 
     if deploy.on_trial(now):
         return deploy.undone(target, deploy.revert(target, "rollback was asked for", say), say)
     old, started = target.boot_id(), time.monotonic()
+    say(f"{target.name} runs slot {now['booted']}; the other one is to be tried, for at most {DEADLINE_SECONDS} s")
     try:
         command = ["field-update", "rollback", "--deadline", str(DEADLINE_SECONDS)]
         say(f"{target.name}: {target.output(command, sudo=True).strip()}")

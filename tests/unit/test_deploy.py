@@ -356,8 +356,11 @@ def test_rollback_is_a_trial(board: PlayedBoard) -> None:
     board.versions["B"] = "0.9"
     said: list[str] = []
     assert slots.rollback(board, say=said.append) == Outcome("committed", "B", "0.9")
-    assert said[0] == "board-7: slot B, version 0.9, is tried for at most 1800 s"
-    assert said[1] == "rebooting"
+    assert said[:3] == [
+        "board-7 runs slot A; the other one is to be tried, for at most 1800 s",
+        "board-7: slot B, version 0.9, is tried for at most 1800 s",
+        "rebooting",
+    ]
 
 
 def test_rollback_whose_connection_goes_with_the_reboot(board: PlayedBoard) -> None:
