@@ -94,8 +94,10 @@ def test_board_whose_slots_are_spoilt_comes_back_by_the_network(spoilt: Emulator
     said = prompt.run("run recover")
     print(f"\n{said}")
     assert "recovery: slot A is written; boot tries it" in said
+    mac = prompt.run("printenv ethaddr").partition("=")[2]
     prompt.send("boot", "Starting kernel")
     way_in.wait_for_reboot("", reach.BOOT_SECONDS)
+    assert way_in.get("/sys/class/net/eth0/address").strip() == mac, "it asked DHCP as another one"
     now = deploy.verdict(way_in)
     assert (now["booted"], now["trial"], now["environment"]["wrong"]) == ("A", None, [])
     assert json.loads(way_in.get(RELEASE))["board"] == BOARD.name

@@ -195,6 +195,7 @@ def test_countdown_is_short_again_as_soon_as_a_slot_is_tried(tmp_path: Path) -> 
     assert VARIABLES["try_B"].index("setenv bootdelay 1") < VARIABLES["try_B"].index("saveenv")
 
 
+IMPORT = "env import -t 0x02200000 1f ethaddr hostname machine_id"  # the board's own MAC address, before DHCP hears it
 SLOT_SECTOR = f"{layout.SLOT_A.offset // layout.SECTOR_BYTES:#x}"
 
 
@@ -216,7 +217,8 @@ def test_recovery_that_cannot_write_leaves_the_counters_alone(tmp_path: Path) ->
 def test_recovery_fetches_slot_a_and_gives_it_its_attempts_back(tmp_path: Path, size: str) -> None:
     events = boot(tmp_path, entry="recover", TFTP_SIZE=size, BOOT_ORDER="B A", BOOT_A_LEFT="0")
     sectors = -(-int(size, 16) // layout.SECTOR_BYTES)
-    assert events == [
+    assert events[:2] == [f"load 0:{layout.DATA.number} 0x02200000 /identity/identity.env", IMPORT]
+    assert events[2:] == [
         "dhcp",
         "tftpboot 0x01000000 rootfs.ext4 from 10.0.2.2",
         f"mmc write 0x01000000 {SLOT_SECTOR} {sectors:#x}",
@@ -227,11 +229,11 @@ def test_recovery_fetches_slot_a_and_gives_it_its_attempts_back(tmp_path: Path, 
 
 def test_recovery_with_addresses_of_ones_own(tmp_path: Path) -> None:
     own = {"ipaddr": "192.0.2.7", "serverip": "192.0.2.1", "recovery_file": "slot.ext4"}
-    assert boot(tmp_path, entry="recover", TFTP_SIZE="200", **own)[0] == (
+    assert boot(tmp_path, entry="recover", TFTP_SIZE="200", **own)[2] == (
         "tftpboot 0x01000000 slot.ext4 from 192.0.2.1"
     )
     events = boot(tmp_path, entry="recover", TFTP_SIZE="200", recovery_server="192.0.2.9")
-    assert events[:2] == ["dhcp", "tftpboot 0x01000000 rootfs.ext4 from 192.0.2.9"]
+    assert events[2:4] == ["dhcp", "tftpboot 0x01000000 rootfs.ext4 from 192.0.2.9"]
 
 
 def test_an_unconfigured_fabric_is_never_touched(tmp_path: Path) -> None:
