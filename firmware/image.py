@@ -19,7 +19,7 @@ from firmware.stage import Stage
 
 TEMPLATE = "debian/genimage.cfg.j2"
 DATA_INODES = 16384
-CODE = ("ext4", "file_system", "image", "proof", "tree", "uboot_image", "verification")
+CODE = ("ext4", "file_system", "image", "proof", "tree", "uboot_config", "uboot_image", "verification")
 
 
 def disk_signature(seed: str) -> int:
@@ -47,10 +47,10 @@ def run_genimage(folder: Path, configuration: str, files: dict[str, Path], scrat
     tool.run(argv, log=folder / "log")
 
 
-def verify(image: Path, config: str) -> None:
-    """Raise ToolError that says all that is wrong with the finished image; `config` is U-Boot's."""
+def verify(image: Path, config: str, maker: str = "genimage") -> None:
+    """Raise ToolError that says all that is wrong with the image that `maker` has finished; `config` is U-Boot's."""
     if wrong := [line for finding in verification.examine(image, config) for line in finding.wrong]:
-        raise ToolError(["genimage"], 0, "\n".join(wrong), "the finished image would not boot")
+        raise ToolError([maker], 0, "\n".join(wrong), "the finished image would not boot")
 
 
 def build(board: Board, uboot: Path, rootfs: Path, epoch: int) -> Path:

@@ -8,7 +8,7 @@ without a watchdog, or not at all. So every line of every fragment is looked up 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from firmware.errors import UserError
 
@@ -32,8 +32,11 @@ def merge(base: str, fragments: Iterable[str]) -> str:
     return "\n".join([base.rstrip("\n"), *(fragment.rstrip("\n") for fragment in fragments), ""])
 
 
-def lost(config: str, fragments: Mapping[str, str]) -> list[str]:
-    """What did not take effect in `config`, one line a symbol; `fragments` are texts by name, later ones win."""
+def lost(config: str, fragments: Mapping[str, str], without: Container[str] = ()) -> list[str]:
+    """What did not take effect in `config`, one line a symbol; `fragments` are texts by name, later ones win.
+
+    Symbols in `without` do not count.
+    """
     wanted: dict[str, tuple[str, str | None]] = {}
     for name, text in fragments.items():
         for symbol, value in parse(text).items():
@@ -46,7 +49,7 @@ def lost(config: str, fragments: Mapping[str, str]) -> list[str]:
     return [
         f"{symbol}: {name} wants {shown(value)}, the result is {shown(have.get(symbol))}"
         for symbol, (name, value) in sorted(wanted.items())
-        if not same(have.get(symbol), value)
+        if symbol not in without and not same(have.get(symbol), value)
     ]
 
 

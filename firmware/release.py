@@ -28,6 +28,7 @@ EVERY = 10.0  # seconds between two lines
 POLL = 0.5
 GRACE = 20.0  # seconds that BitBake's client has to end when its server is gone: a killed one it waits for forever
 DEBUG = "layers/kas/debug.yml"
+U_BOOT_CONFIG = "u-boot.config"  # U-Boot's .config among the results
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class Command:
 def folder(board: Board) -> Path:
     """Where kas works: layers, build folder, logs."""
     return paths.BUILD / board.name / "kas"
+
+
+def results(name: str) -> Path:
+    """Where the results of board `name` are kept, each build's in a folder that is named after its contents."""
+    return paths.BUILD / name / "kas" / "results"
 
 
 def command(board: Board, wishes: Wishes, version: str, signer: signing.Signer, given: Mapping[str, str]) -> Command:

@@ -13,7 +13,7 @@ import re
 import shutil
 from pathlib import Path
 
-from firmware import bundle, manifest, openembedded, payload, publish, release, tool
+from firmware import bundle, image, manifest, openembedded, payload, publish, release, tool
 from firmware.board import STREAM_PORT, Board
 from firmware.errors import ToolError
 from firmware.manifest import Content, Manifest, Promises, SourcePackage
@@ -38,6 +38,7 @@ def wanted(board: Board) -> dict[str, str]:
         f"{board.name}.spdx.json": f"{stem}.spdx.json",
         "rootfs.ext4": f"{stem}.ext4",
         "u-boot-with-spl.sfp": "u-boot-with-spl.sfp",
+        release.U_BOOT_CONFIG: release.U_BOOT_CONFIG,
     }
 
 
@@ -49,7 +50,7 @@ def collect(board: Board, source: Path | None = None) -> Path:
         raise ToolError(["bitbake"], 0, f"{source} has no {', '.join(missing)}", "was the whole image built?")
     sums = {name: _sha256(path) for name, path in sorted(found.items())}
     key = hashlib.sha256(repr(sums).encode()).hexdigest()[:32]
-    folder = release.folder(board) / "results" / key
+    folder = release.results(board.name) / key
     partial = folder.with_name(f".{key}")
     if not folder.is_dir():
         shutil.rmtree(partial, ignore_errors=True)
@@ -102,8 +103,10 @@ def sources(series: str) -> list[SourcePackage]:
 
 
 def publish_results(board: Board, recipes: list[Recipe], version: str, tree: str, series: str) -> Manifest:
-    """Collect, describe and publish."""
+    """Collect, verify, describe and publish. Raises ToolError: not all is there, or the image is not sound."""
     folder = collect(board)
+    config = (folder / release.U_BOOT_CONFIG).read_text(encoding="utf-8")
+    image.verify(folder / f"{board.name}.img", config, "bitbake")
     rootfs = folder / "rootfs.ext4"
     draft = publish.Draft(
         version=version,

@@ -7,7 +7,8 @@
     boot script       compiled into U-Boot: slots, their partitions, the data partition (firmware/uboot_image.py)
     slot's files      each file that the script loads is in slot A, and is what its name says
     slot's settings   fw_env.config, RAUC's system.conf and fstab name the layout's places; the release is the board's
-    U-Boot's config   every line that SPL, layout and boot script rely on took effect; needs the build's `.config`
+    U-Boot's config   every line that SPL, layout and boot script rely on took effect, by the names of its release
+                      (firmware/uboot_config.py); needs the build's `.config`
     file systems      e2fsck(8) finds nothing to repair in slot A and data
 
 The build runs it on each new image, flash before it writes.
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware import board as boards
-from firmware import kconfig, layout, manifest, paths, proof, uboot, uboot_image
+from firmware import layout, manifest, paths, proof, release, uboot_config, uboot_image
 from firmware.board import Board
 from firmware.choice import Choice
 from firmware.errors import UserError
@@ -108,8 +109,11 @@ def run(choice: Choice, image: str | None = None) -> None:
 
 
 def built_config(built: Manifest) -> str:
-    """U-Boot's `.config` of a build; empty when the cache does not hold it any more."""
-    path = paths.cache() / "stages" / "u-boot" / built.inputs.get("u-boot", "") / "config"
+    """U-Boot's `.config` of a build; empty when it is not at hand any more."""
+    if built.engine == "yocto":
+        path = release.results(built.board) / built.inputs.get("results", "") / release.U_BOOT_CONFIG
+    else:
+        path = paths.cache() / "stages" / "u-boot" / built.inputs.get("u-boot", "") / "config"
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
@@ -176,13 +180,13 @@ def _configuration(files: dict[str, bytes], config: str) -> Finding:
     if not config or board is None:
         missing = "the build's .config is not at hand" if not config else "the slot names no board"
         return Finding("U-Boot's config", (), missing, checked=False)
-    lost = kconfig.lost(config, uboot.fragments(board))
+    lost = uboot_config.lost(board, config)
     return Finding("U-Boot's config", tuple(lost), f"agrees with {board.name}'s fragments and the layout")
 
 
-def _board(release: str) -> Board | None:
+def _board(text: str) -> Board | None:
     try:
-        return boards.load(str(json.loads(release)["board"]))
+        return boards.load(str(json.loads(text)["board"]))
     except (ValueError, KeyError, TypeError, UserError):
         return None
 

@@ -79,6 +79,7 @@ def test_u_boots_configuration_is_asserted_and_the_slot_carries_it(parsed: dict[
     """Both come by a class that is inherited for these boards only."""
     u_boot = parsed["u-boot"]
     assert {"do_assert_config", "do_boot_loader"} <= {*u_boot["functions"]}
+    assert f"${{DEPLOYDIR}}/{release.U_BOOT_CONFIG}" in u_boot["functions"]["do_deploy"]
     assert "u-boot-capture" in u_boot["values"]["PACKAGES"].split()
     assert "u-boot-capture" in parsed["capture-image"]["values"]["IMAGE_INSTALL"].split()
 

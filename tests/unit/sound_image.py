@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
 from firmware import board as boards
-from firmware import ext4, image, layout, render, uboot
+from firmware import ext4, image, kconfig, layout, openembedded, render, uboot
 from firmware.board import Board
 from firmware.tree import Tree
 from tests.unit.test_proof import make_spl, make_table, make_uboot
 
 EPOCH = 1_700_000_000
+APPEND = openembedded.STATIC / "recipes-bsp/u-boot/u-boot_2026.01.bbappend"
 Changes = dict[str, bytes | None]
 
 
@@ -78,5 +80,16 @@ def make_image(folder: Path) -> Path:
 
 
 def built_config() -> str:
-    """A `.config` in which every line of the fragments took effect."""
-    return "\n".join(uboot.fragments(board()).values())
+    """A `.config` of Debian's U-Boot in which every line of the fragments took effect."""
+    return "\n".join(["# U-Boot 2023.01 Configuration", *uboot.fragments(board()).values()])
+
+
+def bitbake_config() -> str:
+    """The same of the U-Boot that BitBake builds, which calls some symbols by other names."""
+    skipped = re.search(r'^CONFIG_ASSERT_SKIP:socfpga = "([^"]*)"', APPEND.read_text(), re.MULTILINE)
+    assert skipped is not None
+    old = {f"CONFIG_{name}" for name in skipped[1].replace("\\", " ").split()}
+    texts = [*uboot.fragments(board()).values(), render.text("yocto/u-boot-2026.cfg.j2", board())]
+    values = kconfig.parse("\n".join(texts))
+    lines = [f"{name}={value}" for name, value in values.items() if value is not None and name not in old]
+    return "\n".join(["# U-Boot 2026.01 Configuration", *lines])

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from firmware import board as boards
-from firmware import manifest, paths, release, release_results, yocto_build
+from firmware import layout, manifest, paths, release, release_results, verification, yocto_build
 from firmware.errors import ToolError, UserError
 from firmware.recipe import load_all
 from firmware.release import Command, Wishes
 from firmware.signing import Signer
+from tests.unit import sound_image
 
 pytestmark = pytest.mark.unit
 
@@ -155,13 +156,24 @@ def test_slot_without_its_release_file_is_refused(tmp_path: Path) -> None:
         release_results.kernel_release(release_results.collect(BOARD, tmp_path / "deploy"))
 
 
+def test_image_that_is_not_sound_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy(tmp_path / "deploy")
+    monkeypatch.setattr(release_results, "deployed", lambda _board: tmp_path / "deploy")
+    with pytest.raises(ToolError, match=rf"bitbake\n.*\.img has \d+ bytes \(valid: {layout.IMAGE_BYTES}"):
+        release_results.publish_results(BOARD, load_all(), "1.0", "abc", "wrynose")
+    assert not manifest.folder(BOARD.name, "yocto").exists()
+
+
 def test_results_are_published_like_the_debian_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(tmp_path / "deploy")
+    made_image = sound_image.make_image(tmp_path)
+    made_image.rename(tmp_path / "deploy" / release_results.wanted(BOARD)[f"{BOARD.name}.img"])
+    (tmp_path / "deploy" / release.U_BOOT_CONFIG).write_text(sound_image.bitbake_config())
     monkeypatch.setattr(release_results, "deployed", lambda _board: tmp_path / "deploy")
     monkeypatch.setattr(release_results, "kernel_release", lambda _folder: "6.12.80-capture")
     made = release_results.publish_results(BOARD, load_all(), "1.0", "abc", "wrynose")
     assert made == manifest.load_built(BOARD.name, "yocto")
     assert (made.u_boot, made.kernel) == ("2026.01-capture", "6.12.80-capture")
     assert made.sources[0].suite == "wrynose"
-    image = manifest.folder(BOARD.name, "yocto") / made.files["image"].name
-    assert image.read_bytes() == f"capture-image-{BOARD.name}.rootfs.wic".encode()
+    verification.require(made.path("image"), verification.built_config(made))
+    assert verification.built_config(made) == sound_image.bitbake_config()

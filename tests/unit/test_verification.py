@@ -136,6 +136,43 @@ def test_configuration_that_does_not_agree_is_named(sound: Path, line: str, othe
     assert any(f"U-Boot's config: {name}: " in said for said in wrong(sound, config.replace(line, other)))
 
 
+def test_configuration_that_bitbake_built_passes(sound: Path) -> None:
+    assert wrong(sound, sound_image.bitbake_config()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "other"),
+    [
+        ("CONFIG_SYS_MMCSD_RAW_MODE_U_BOOT_SECTOR=0xa00", "CONFIG_SYS_MMCSD_RAW_MODE_U_BOOT_SECTOR=0x200"),
+        ("CONFIG_ENV_REDUNDANT=y", "# CONFIG_ENV_REDUNDANT is not set"),
+        ("CONFIG_ENV_DEFAULT_ENV_TEXT_FILE=", "CONFIG_ENV_DEFAULT_ENV_TEXT_FOLDER="),
+        ("CONFIG_ENV_OFFSET=0x800000", "CONFIG_ENV_OFFSET=0x4400"),
+        ("CONFIG_WATCHDOG_AUTOSTART=y", ""),
+    ],
+)
+def test_configuration_of_bitbake_that_does_not_agree_is_named(sound: Path, line: str, other: str) -> None:
+    config = sound_image.bitbake_config()
+    assert line in config
+    name = line.partition("=")[0]
+    (said,) = wrong(sound, config.replace(line, other))
+    assert said.startswith(f"U-Boot's config: {name}: ")
+
+
+def test_configuration_is_looked_at_with_the_names_of_its_own_release(sound: Path) -> None:
+    said = "\n".join(wrong(sound, sound_image.bitbake_config().replace("2026.01", "2023.01")))
+    assert "CONFIG_SYS_REDUNDAND_ENVIRONMENT: " in said
+    said = "\n".join(wrong(sound, sound_image.built_config().replace("2023.01", "2026.01")))
+    assert "CONFIG_ENV_REDUNDANT: " in said
+
+
+def test_configuration_of_no_release_is_named(sound: Path) -> None:
+    config = sound_image.built_config().partition("\n")[2]
+    assert wrong(sound, config) == [
+        "U-Boot's config: says of no release (valid: a .config as U-Boot's build leaves it, with '# U-Boot 2023.01 "
+        "Configuration')"
+    ]
+
+
 def test_all_damage_is_said_at_once(sound: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with written(sound, HEADER, b"XX"), written(sound, HEADER + 65536, b"XX"):
         with pytest.raises(UserError, match=r"no sound image(.|\n)*SPL copy 0(.|\n)*SPL copy 1"):

@@ -90,6 +90,11 @@ do_install:append:socfpga() {
     install -m 0644 ${B}/boot-loader/* ${D}${nonarch_libdir}/cyclone-capture/boot-loader/
 }
 
+# ./inv verify-image compares it with the fragments once more
+do_deploy:append:socfpga() {
+    install -m 0644 ${B}/.config ${DEPLOYDIR}/u-boot.config
+}
+
 PACKAGE_BEFORE_PN:append:socfpga = " ${PN}-capture"
 # nooelint: oelint.var.filesoverride - a package of this class's own
 FILES:${PN}-capture:socfpga = "${nonarch_libdir}/cyclone-capture/boot-loader"
