@@ -219,8 +219,9 @@ def _sources(recipe: Recipe, install: Iterable[Install]) -> list[str]:
     if recipe.kind == "kernel-module":
         entries = (entry.name for entry in recipe.folder.iterdir())
         sources += [name for name in entries if name not in NO_SOURCE and not name.startswith(".")]
-    covered = [s for s in sources if any(PurePosixPath(s).is_relative_to(o) for o in sources if o != s)]
-    return [*sorted({*sources} - {*covered}), f"{recipe.licence}.txt"]
+    known = {*sources}
+    outermost = (one for one in known if not any(str(parent) in known for parent in PurePosixPath(one).parents))
+    return [*sorted(outermost), f"{recipe.licence}.txt"]
 
 
 def _user(name: str, groups: Iterable[str]) -> str:
