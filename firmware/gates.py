@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spdx_tools.common.spdx_licensing import spdx_licensing  # type: ignore[import-untyped]
 
@@ -22,19 +23,35 @@ from firmware.board import Board
 
 SHELL_PARTS = re.compile(r"[&|() ]+")
 SPDX = spdx_licensing.known_symbols
+PACKAGED = "FILES|RDEPENDS|RRECOMMENDS|RPROVIDES|SYSTEMD_SERVICE|USERADD_PARAM|GROUPADD_PARAM"  # said of a package
+OLD_OVERRIDE = re.compile(f"({PACKAGED})_(.+)")
+# Names of the variables and functions that the gates look at.
+READS = re.compile(
+    "PN|PROVIDES|PACKAGES|DEPENDS|LICENSE|LIC_FILES_CHKSUM|FILESPATH|SRC_URI|SRCREV|S|UNPACKDIR|do_install|DT_FILES|"
+    "COMPATIBLE_MACHINE|MACHINEOVERRIDES|IMAGE_INSTALL|MACHINE_ESSENTIAL_EXTRA_RDEPENDS|UBOOT_BINARY|"
+    f"WKS_FILE|WKS_FILE_DEPENDS|LAYERSERIES_COMPAT_.*|({PACKAGED})[:_].*"
+)
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A recipe as BitBake evaluates it: its variables, and the texts of its functions."""
+    """A recipe as BitBake evaluates it: variables, texts of functions, and the tasks that each task is behind."""
 
     path: Path
     values: Mapping[str, str]
     functions: Mapping[str, str]
+    tasks: Mapping[str, Sequence[str]]
 
     def get(self, name: str) -> str:
         """The variable's value, empty when it has none."""
         return self.values.get(name, "")
+
+
+def parsed(answer: Mapping[str, Any]) -> tuple[Parsed, ...]:
+    """The recipes that BitBake has evaluated, from the JSON of a program that ran in it: by path."""
+    return tuple(
+        Parsed(Path(path), one["values"], one["functions"], one["tasks"]) for path, one in sorted(answer.items())
+    )
 
 
 @dataclass(frozen=True)
@@ -63,8 +80,25 @@ def dependencies(layers: Layers) -> Iterator[str]:
             else:
                 continue
             for word in words:
-                if word not in ours and not known(word):
+                if not {word, names.PACKAGE_VARIANTS.sub("", word)} & ours and not known(word):
                     yield f"{recipe.path.name}: {key}: nobody provides {word!r}"
+
+
+def tasks(layers: Layers) -> Iterator[str]:
+    """A task is behind tasks that exist: BitBake drops any other without a word, and so the order."""
+    for recipe in layers.recipes:
+        for task, behind in recipe.tasks.items():
+            for other in behind:
+                if other not in recipe.tasks:
+                    yield f"{recipe.path.name}: task {task} is after {other}, which is no task"
+
+
+def overrides(layers: Layers) -> Iterator[str]:
+    """What is said of a package has a colon before its name; with an underscore it is another variable, of nobody."""
+    for recipe in layers.recipes:
+        for key in recipe.values:
+            if found := OLD_OVERRIDE.match(key):
+                yield f"{recipe.path.name}: {key} has no effect (valid: {found[1]}:{found[2]})"
 
 
 def licences(layers: Layers) -> Iterator[str]:
@@ -163,6 +197,8 @@ def violations(layers: Layers) -> list[str]:
 
 GATES: tuple[Callable[[Layers], Iterable[str]], ...] = (
     dependencies,
+    tasks,
+    overrides,
     licences,
     overlays,
     units,

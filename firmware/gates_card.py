@@ -34,7 +34,7 @@ def card(layers: Layers) -> Iterator[str]:
         for path in sorted((folder / "wic").glob("*.wks*")):
             yield f"{path}: this release looks in {FOLDER} only"
     for recipe in layers.recipes:
-        if "WKS_FILE" not in recipe.values or "core-image" not in recipe.get("STUB_INHERITED"):
+        if not {"WKS_FILE", "IMAGE_INSTALL"} <= {*recipe.values}:  # a machine's WKS_FILE is in every recipe
             continue
         name = recipe.get("WKS_FILE")
         found = [folder / FOLDER / name for folder in layers.folders if (folder / FOLDER / name).is_file()]

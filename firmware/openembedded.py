@@ -12,6 +12,7 @@ build on (seconds in place of minutes); what else is depended on counts as provi
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from firmware import lock, names, paths, tool
+from firmware import gates, lock, names, paths, tool
 from firmware.errors import ToolError, UserError
 
 CORE, BITBAKE, RAUC = "openembedded-core", "bitbake", "meta-rauc"
@@ -133,6 +134,18 @@ class BuildFolder:
     def bitbake(self, *arguments: str) -> Said:
         """Run BitBake; its server ends with it."""
         return self.script(self._upstream[BITBAKE] / "bin" / "bitbake", *arguments)
+
+    def evaluate(self, layers: Iterable[Path]) -> tuple[gates.Parsed, ...]:
+        """What BitBake makes of the recipes of `layers`, and of those that they append to, for `firmware/gates.py`.
+
+        Raises ToolError: it cannot parse them.
+        """
+        program = Path(__file__).with_name("recipes_collect.py")
+        said = self.script(program, gates.READS.pattern, *map(str, layers))
+        lines = [line for line in said.text.splitlines() if line.startswith("{")]
+        if said.status or not lines:
+            raise ToolError([program.name], said.status, said.text[-2000:])
+        return gates.parsed(json.loads(lines[-1]))
 
     def environment(self) -> dict[str, str]:
         """What BitBake finds its folder, its library and its programs by."""

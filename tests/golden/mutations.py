@@ -3,7 +3,8 @@
 
 `old` becomes `new` in the one file that `file` matches; with `moved`, the file goes there instead. `first` is the
 part of the first tier that catches it (parser, lint, gates) with a word of what it says, `None` when none does;
-`second` whether BitBake proper, masked, catches it as well.
+`second` the part of the second tier that does: BitBake proper with OpenEmbedded-Core's classes in a dry run, the task
+`populate_lic` really run, or the gates over what BitBake proper evaluates.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ IMAGE = "rendered/yocto/meta-board/recipes-capture/images/capture-image.bb"
 MACHINE = "rendered/yocto/meta-board/conf/machine/*.conf"
 LAYER = "rendered/yocto/meta-board/conf/layer.conf"
 CARD = "rendered/yocto/meta-board/files/wic/*.wks.in"
+DRY_RUN, POPULATE_LIC, GATES = "dry run", "populate_lic", "gates"
 SECTION = 'SECTION = "base"\n'
 
 
@@ -34,7 +36,7 @@ class Mutation:
     new: str
     first: tuple[str, str] | None
     moved: str = ""
-    second: bool = True
+    second: str = DRY_RUN
 
     def make(self, tree: Tree) -> Path:
         """Make the mistake in `tree`; returns the changed file."""
@@ -56,7 +58,7 @@ MUTATIONS = (
     # those of which the first try is known: what they cost, and who sees them
     Mutation("quote", SERVICE, SECTION, 'SECTION = "base\n', ("parser", "unparsed line")),
     Mutation("old-append", DRIVER, "do_install:append()", "do_install_append()", ("parser", "do_install_append")),
-    Mutation("old-override", SERVICE, "RDEPENDS:${PN}", "RDEPENDS_${PN}", ("lint", "RDEPENDS_"), second=False),
+    Mutation("old-override", SERVICE, "RDEPENDS:${PN}", "RDEPENDS_${PN}", ("lint", "RDEPENDS_"), second=GATES),
     Mutation("shell", SERVICE, "    install -d", "    if install -d", ("parser", "do_install")),
     Mutation("python-task", SERVICE, SECTION, SECTION + PYTHON, ("parser", "SyntaxError")),
     Mutation("source", SERVICE, "file://systemd", "file://systemb", ("parser", "no such file")),
@@ -78,23 +80,30 @@ MUTATIONS = (
         SERVICE,
         SECTION,
         "do_odd() {\n    :\n}\naddtask odd after do_instal\n",
-        ("parser", "do_instal,"),
-        second=False,
+        ("gates", "do_instal,"),
+        second=GATES,
     ),
     Mutation("no-licence", SERVICE, 'LICENSE = "MIT"\n', "", ("gates", "no LICENSE")),
-    Mutation("licence-text", SERVICE, ";md5=", ";md5=0", ("gates", "has the checksum")),
-    Mutation("licence-name", SERVICE, 'LICENSE = "MIT"', 'LICENSE = "MIT-ish"', ("gates", "no SPDX name")),
+    Mutation("licence-text", SERVICE, ";md5=", ";md5=0", ("gates", "has the checksum"), second=POPULATE_LIC),
+    Mutation(
+        "licence-name",
+        SERVICE,
+        'LICENSE = "MIT"',
+        'LICENSE = "MIT-ish"',
+        ("gates", "no SPDX name"),
+        second=POPULATE_LIC,
+    ),
     Mutation("needs", SERVICE, "python3-core", "python3-asyncioo", ("gates", "nobody provides 'python3-asyncioo'")),
     # ten more
-    Mutation("overlay", OVERLAY, '"overlay.dtso"', '"overlay.dtbo"', ("gates", "would be skipped"), second=False),
-    Mutation("card-folder", CARD, "", "", ("gates", "looks in files/wic only"), moved="../../wic", second=False),
+    Mutation("overlay", OVERLAY, '"overlay.dtso"', '"overlay.dtbo"', ("gates", "would be skipped"), second=GATES),
+    Mutation("card-folder", CARD, "", "", ("gates", "looks in files/wic only"), moved="../../wic", second=GATES),
     Mutation(
         "card-depends",
         MACHINE,
         "WKS_FILE_DEPENDS = ",
         "WKS_FILE_DEPEND = ",
         ("gates", "WKS_FILE_DEPENDS is not"),
-        second=False,
+        second=GATES,
     ),
     Mutation(
         "card-plugin",
@@ -102,9 +111,9 @@ MUTATIONS = (
         "--source rawcopy",
         "--source bootimg-partition",
         ("gates", "no source plug-in"),
-        second=False,
+        second=GATES,
     ),
-    Mutation("card-type", CARD, "--system-id=0xa2", "--system-id=0xa3", ("gates", "--system-id 0xa3"), second=False),
+    Mutation("card-type", CARD, "--system-id=0xa2", "--system-id=0xa3", ("gates", "--system-id 0xa3"), second=GATES),
     Mutation("depends", OVERLAY, 'S = "', 'DEPENDS += "dtx-native"\nS = "', ("gates", "nobody provides 'dtx-native'")),
     Mutation("series", LAYER, '"wrynose"', '"scarthgap"', ("gates", "(valid: wrynose)")),
     Mutation("image", IMAGE, "    captured ", "    captureb ", ("gates", "nobody provides 'captureb'")),

@@ -61,7 +61,10 @@ class Tree:
 
     def violations(self, parsed: Mapping[str, Any]) -> list[str]:
         """What the gates say of what `check.py` answered."""
-        recipes = tuple(gates.Parsed(Path(path), one["values"], one["functions"]) for path, one in parsed.items())
+        return self.violations_of(gates.parsed(parsed))
+
+    def violations_of(self, recipes: tuple[gates.Parsed, ...]) -> list[str]:
+        """What the gates say of recipes, whoever has evaluated them."""
         return gates.violations(gates.Layers(boards.load(self.board), recipes, self.layers, names.load()))
 
 

@@ -17,10 +17,12 @@ pytestmark = pytest.mark.unit
 BOARD = boards.load(boards.DEFAULT_BOARD)
 
 
-def layers(folder: Path, functions: dict[str, str] | None = None, **values: str) -> Layers:
+def layers(
+    folder: Path, functions: dict[str, str] | None = None, tasks: dict[str, list[str]] | None = None, **values: str
+) -> Layers:
     """One recipe, with these values."""
     named = {name.replace("__", ":"): value for name, value in values.items()}
-    return Layers(BOARD, (Parsed(Path("one_1.0.bb"), named, functions or {}),), (folder,), names.load())
+    return Layers(BOARD, (Parsed(Path("one_1.0.bb"), named, functions or {}, tasks or {}),), (folder,), names.load())
 
 
 def test_patch_without_its_status_is_refused(tmp_path: Path) -> None:
@@ -33,6 +35,21 @@ def test_unit_that_is_enabled_and_not_installed_is_refused(tmp_path: Path) -> No
     values: dict[str, Any] = {"SYSTEMD_SERVICE__one": "a.service b.service"}
     found = layers(tmp_path, {"do_install": "install x ${D}/a.service"}, **values)
     assert list(gates.units(found)) == ["one_1.0.bb: SYSTEMD_SERVICE:one: b.service is not installed"]
+
+
+def test_task_behind_one_that_is_none_is_refused(tmp_path: Path) -> None:
+    found = layers(tmp_path, tasks={"do_a": [], "do_b": ["do_a", "do_c"]})
+    assert list(gates.tasks(found)) == ["one_1.0.bb: task do_b is after do_c, which is no task"]
+
+
+def test_override_of_old_is_refused(tmp_path: Path) -> None:
+    found = layers(tmp_path, RDEPENDS_one="x", RDEPENDS__one="x", FILES="x", PACKAGES="one")
+    assert list(gates.overrides(found)) == ["one_1.0.bb: RDEPENDS_one has no effect (valid: RDEPENDS:one)"]
+
+
+def test_our_own_packages_have_the_variants_that_follow_a_rule(tmp_path: Path) -> None:
+    found = layers(tmp_path, PN="one", PACKAGES="one two", RDEPENDS__one="two-dev one-doc onetwo-dev")
+    assert list(gates.dependencies(found)) == ["one_1.0.bb: RDEPENDS:one: nobody provides 'onetwo-dev'"]
 
 
 @pytest.mark.parametrize(("wanted", "refused"), [("^socfpga$", False), ("^rpi$", True), ("", False)])
@@ -79,7 +96,7 @@ def card(folder: Path, text: str) -> list[str]:
         "WKS_FILE_DEPENDS": "wic-native",
         "UBOOT_BINARY": "u-boot-with-spl.sfp",
     }
-    return list(gates_card.card(layers(folder, STUB_INHERITED="core-image", **values)))
+    return list(gates_card.card(layers(folder, IMAGE_INSTALL="captured", **values)))
 
 
 def test_card_with_other_partitions_than_the_layout_is_refused(tmp_path: Path) -> None:
@@ -98,5 +115,5 @@ def test_rendered_card_is_accepted_and_each_of_its_numbers_counts(tmp_path: Path
 
 
 def test_card_that_is_nowhere_is_refused(tmp_path: Path) -> None:
-    found = layers(tmp_path, STUB_INHERITED="core-image", WKS_FILE="x.wks.in", WKS_FILE_DEPENDS="wic-native")
+    found = layers(tmp_path, IMAGE_INSTALL="captured", WKS_FILE="x.wks.in", WKS_FILE_DEPENDS="wic-native")
     assert list(gates_card.card(found)) == ["one_1.0.bb: WKS_FILE: no files/wic/x.wks.in in any layer"]

@@ -2,10 +2,10 @@
 """BitBake's own parser over recipes, with stub classes in place of OpenEmbedded-Core's.
 
 `check.py REQUEST` reads JSON (`jobs`, by name: `layers`, `machine`, `distro`, `topdir`, `recipes`, `appends`) and
-prints JSON: for each job and recipe its `errors`, the `values` of its variables and the texts of its shell
-`functions`. Each recipe is parsed with all overrides; every variable is expanded (so inline Python runs), every shell
-and Python function is parsed, every task's neighbours must exist, every `file://` source must be there, every other
-one needs a checksum.
+prints JSON: for each job and recipe its `errors`, the `values` of its variables, the texts of its shell `functions` and
+its `tasks`, each with those that it is behind. Each recipe is parsed with all overrides; every variable is expanded (so
+inline Python runs), every shell and Python function is parsed, every `file://` source must be there, every other one
+needs a checksum.
 
 PyPI's `bitbake-setup` ships the package `bb`, but not `hashserv` and `prserv`, which `bb` imports and parsing never
 calls: empty modules stand in. Each job runs in a child of the process that has imported BitBake: it changes `bb` for
@@ -81,7 +81,7 @@ def configuration(job: dict[str, Any]) -> Any:
 
 
 def parse(recipe: str, appends: list[str], base: Any) -> dict[str, Any]:
-    """Errors, expanded variables and shell functions of one recipe."""
+    """Errors, expanded variables, functions and tasks of one recipe."""
     RECORDER.said.clear()
     data = bb.data.createCopy(base)
     data.setVar("FILE", recipe)
@@ -89,7 +89,12 @@ def parse(recipe: str, appends: list[str], base: Any) -> dict[str, Any]:
     try:
         data = bb.parse.handle(recipe, data)[""]
     except (Exception, SystemExit) as error:
-        return {"errors": [f"{type(error).__name__}: {error}", *RECORDER.said], "values": {}, "functions": {}}
+        return {
+            "errors": [f"{type(error).__name__}: {error}", *RECORDER.said],
+            "values": {},
+            "functions": {},
+            "tasks": {},
+        }
     errors: list[str] = []
     values: dict[str, str] = {}
     functions: dict[str, str] = {}
@@ -103,10 +108,10 @@ def parse(recipe: str, appends: list[str], base: Any) -> dict[str, Any]:
                 values[name] = value
         except (Exception, SystemExit) as error:
             errors.append(f"{name}: {type(error).__name__}: {error}")
-    errors += _tasks(data)
     for uri in values.get("SRC_URI", "").split():
         errors += _source(uri, data)
-    return {"errors": errors + RECORDER.said, "values": values, "functions": functions}
+    tasks = {task: data.getVarFlag(task, "deps", False) or [] for task in data.getVar("__BBTASKS", False) or []}
+    return {"errors": errors + RECORDER.said, "values": values, "functions": functions, "tasks": tasks}
 
 
 def _function(name: str, data: Any) -> str:
@@ -117,16 +122,6 @@ def _function(name: str, data: Any) -> str:
     text = data.getVar(name) or ""
     bb.codeparser.ShellParser(name, LOG).parse_shell(text)
     return str(text)
-
-
-def _tasks(data: Any) -> list[str]:
-    known = [name for name in data.keys() if data.getVarFlag(name, "task")]  # noqa: SIM118  # no mapping
-    return [
-        f"task {task} is after {other}, which is no task"
-        for task in known
-        for other in data.getVarFlag(task, "deps") or []
-        if other not in known
-    ]
 
 
 def _source(uri: str, data: Any) -> list[str]:
@@ -149,7 +144,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         base = configuration(job)
     except (Exception, SystemExit) as error:
         said = [f"{type(error).__name__}: {error}", *RECORDER.said]
-        return {path: {"errors": said, "values": {}, "functions": {}} for path in job["recipes"]}
+        return {path: {"errors": said, "values": {}, "functions": {}, "tasks": {}} for path in job["recipes"]}
     return {path: parse(path, job["appends"].get(path, []), base) for path in job["recipes"]}
 
 

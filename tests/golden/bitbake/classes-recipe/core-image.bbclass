@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-STUB_INHERITED += "core-image"
 IMAGE_ROOTFS = "${WORKDIR}/rootfs"
 IMAGE_FEATURES ?= ""
 ROOTFS_POSTPROCESS_COMMAND ?= ""

@@ -1,3 +1,2 @@
 # SPDX-License-Identifier: MIT
-STUB_INHERITED += "devicetree"
 COMPATIBLE_MACHINE ?= "^$"

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-STUB_INHERITED += "kernel"
 KERNEL_CONFIG_COMMAND ?= ":"
 do_configure() {
     ${KERNEL_CONFIG_COMMAND}
