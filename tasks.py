@@ -35,6 +35,12 @@ def guarded(body: Callable[..., None]) -> Callable[..., None]:
             body(*args, **kwargs)
         except FirmwareError as error:
             raise Exit(f"error: {error}", code=error.exit_status) from error
+        except OSError as error:
+            from firmware import host_error
+
+            if (known := host_error.explain(error)) is None:
+                raise
+            raise Exit(f"error: {known}", code=known.exit_status) from error
         except KeyboardInterrupt as error:
             raise Exit("interrupted: the same command goes on from the last finished step", code=130) from error
 

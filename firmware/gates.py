@@ -24,7 +24,7 @@ from firmware.board import Board
 SHELL_PARTS = re.compile(r"[&|() ]+")
 SPDX = spdx_licensing.known_symbols
 PACKAGED = "FILES|RDEPENDS|RRECOMMENDS|RPROVIDES|SYSTEMD_SERVICE|USERADD_PARAM|GROUPADD_PARAM"  # said of a package
-OLD_OVERRIDE = re.compile(f"({PACKAGED})_(.+)")
+OLD_OVERRIDE = re.compile(f"({PACKAGED})_([a-z].*)")  # packages have small letters; FILES_SOLIBSDEV is OpenEmbedded's
 # Names of the variables and functions that the gates look at.
 READS = re.compile(
     "PN|PROVIDES|PACKAGES|DEPENDS|LICENSE|LIC_FILES_CHKSUM|FILESPATH|SRC_URI|SRCREV|S|UNPACKDIR|do_install|DT_FILES|"

@@ -3,8 +3,8 @@
 
 `old` becomes `new` in the one file that `file` matches; with `moved`, the file goes there instead. `first` is the
 part of the first tier that catches it (parser, lint, gates) with a word of what it says, `None` when none does;
-`second` the part of the second tier that does: BitBake proper with OpenEmbedded-Core's classes in a dry run, the task
-`populate_lic` really run, or the gates over what BitBake proper evaluates.
+`second` the part of the second tier that does: BitBake proper with OpenEmbedded-Core's classes, when it makes the graph
+of tasks of image and bundle or runs the task populate_lic of the service, or the gates over what it evaluates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ IMAGE = "rendered/yocto/meta-board/recipes-capture/images/capture-image.bb"
 MACHINE = "rendered/yocto/meta-board/conf/machine/*.conf"
 LAYER = "rendered/yocto/meta-board/conf/layer.conf"
 CARD = "rendered/yocto/meta-board/files/wic/*.wks.in"
-DRY_RUN, POPULATE_LIC, GATES = "dry run", "populate_lic", "gates"
+GRAPH, POPULATE_LIC, GATES = "graph", "populate_lic", "gates"
 SECTION = 'SECTION = "base"\n'
 
 
@@ -36,7 +36,7 @@ class Mutation:
     new: str
     first: tuple[str, str] | None
     moved: str = ""
-    second: str = DRY_RUN
+    second: str = GRAPH
 
     def make(self, tree: Tree) -> Path:
         """Make the mistake in `tree`; returns the changed file."""
@@ -69,6 +69,7 @@ MUTATIONS = (
         "    file://systemd",
         "    https://example.org/a.tar.xz \\\n    file://systemd",
         ("parser", "no SRC_URI[sha256sum]"),
+        second=POPULATE_LIC,
     ),
     Mutation("workdir", SERVICE, 'S = "${UNPACKDIR}"', 'S = "${WORKDIR}"', ("gates", "outside UNPACKDIR")),
     Mutation("spelling", SERVICE, "SRC_URI = ", "SRC_URi = ", ("lint", "SRC_URi")),

@@ -19,7 +19,7 @@ from firmware import board as boards
 from firmware import lock, openembedded, paths, rendering, yocto
 from firmware.openembedded import RAUC, STATIC, BuildFolder
 from tests.golden import tier_one
-from tests.golden.mutations import DRY_RUN, GATES, MUTATIONS, POPULATE_LIC, Mutation
+from tests.golden.mutations import GATES, GRAPH, MUTATIONS, POPULATE_LIC, Mutation
 from tests.golden.tier_one import Tree
 
 pytestmark = [
@@ -87,7 +87,7 @@ def test_layer_passes_the_projects_own_check(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
-def test_mutation_is_caught(mutation: Mutation, upstream: dict[str, Path], tmp_path: Path) -> None:
+def test_second_tier_catches_mutation(mutation: Mutation, upstream: dict[str, Path], tmp_path: Path) -> None:
     tree = tier_one.plant(tmp_path / "tree", boards.DEFAULT_BOARD)
     mutation.make(tree)
     build = openembedded.masked(tmp_path / "build", upstream, tree.board, tree.layers[1], tree.static)
@@ -101,7 +101,7 @@ def test_mutation_is_caught(mutation: Mutation, upstream: dict[str, Path], tmp_p
 
 def caught(build: BuildFolder, tree: Tree) -> tuple[str, list[str]]:
     """The first part of the second tier that complains, and its complaints."""
-    for part, arguments in ((DRY_RUN, ["-n", *TARGETS]), (POPULATE_LIC, ["-c", "populate_lic", "captured"])):
+    for part, arguments in ((GRAPH, ["-g", *TARGETS]), (POPULATE_LIC, ["-c", "populate_lic", "captured"])):
         if said := build.bitbake(*arguments).complaints():
             return part, said
     return GATES, tree.violations_of(build.evaluate(tree.layers))

@@ -43,7 +43,7 @@ def test_task_behind_one_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_override_of_old_is_refused(tmp_path: Path) -> None:
-    found = layers(tmp_path, RDEPENDS_one="x", RDEPENDS__one="x", FILES="x", PACKAGES="one")
+    found = layers(tmp_path, RDEPENDS_one="x", RDEPENDS__one="x", FILES_SOLIBSDEV="x", FILES="x")
     assert list(gates.overrides(found)) == ["one_1.0.bb: RDEPENDS_one has no effect (valid: RDEPENDS:one)"]
 
 
