@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware import lock, paths, rendering, signing, tool
+from firmware import kas_log, lock, paths, rendering, signing, tool
 from firmware.board import Board
 from firmware.errors import ToolError, UserError
 from firmware.events import Reader, State
@@ -242,8 +242,9 @@ def _words(pid: int) -> str:
 
 
 def failure(made: Command, status: int, state: State) -> ToolError:
-    """What failed: a full disk, the tasks, else what BitBake said, else the end of kas's log."""
+    """What failed: a full disk, the tasks, else what BitBake said, what kas said, else the end of kas's log."""
     said = [*state.full, *(one.text() for one in state.failures)] or state.problems[:5]
+    said = said or kas_log.problems(made.log.read_text(errors="replace"), lock.layers())
     return ToolError(
         made.argv[:3], status, "\n".join(said) or tool.tail(made.log), f"kas's and BitBake's log: {made.log}"
     )

@@ -106,6 +106,38 @@ def test_failure_before_bitbake_shows_the_end_of_kas_log(tmp_path: Path) -> None
         release.run(made)
 
 
+KAS_LOG = """\
+2026-11-30 09:58:14 - INFO     - Cloning repository bitbake
+2026-11-30 09:58:14 - INFO     - Repository bitbake updated
+2026-11-30 09:58:15 - ERROR    - {said}
+2026-11-30 09:58:15 - ERROR    - Command "git" failed with error 128
+"""
+
+
+def test_commit_that_upstream_lacks_is_named(tmp_path: Path) -> None:
+    wanted = f"{1:040x}"
+    said = f'Command "/x/kas/bitbake$ git rev-parse --verify --end-of-options {wanted}^{{commit}}" failed:'
+    text = KAS_LOG.format(said=said + "\nfatal: Needed a single revision")
+    with pytest.raises(ToolError) as caught:
+        release.run(fake(tmp_path / "kas", f"print({text!r}); raise SystemExit(2)"))
+    _command, line, _log = str(caught.value).splitlines()
+    assert line.strip() == (
+        f"bitbake: https://git.openembedded.org/bitbake has no commit {wanted} (valid: one that it has; "
+        "./inv lock --update takes the newest; or fill the mirror anew)"
+    )
+
+
+def test_of_kas_log_the_errors_are_shown(tmp_path: Path) -> None:
+    text = KAS_LOG.format(said="Branch x cannot be found\nin repository bitbake")
+    with pytest.raises(ToolError) as caught:
+        release.run(fake(tmp_path / "kas", f"print({text!r}); raise SystemExit(2)"))
+    assert [line.strip() for line in str(caught.value).splitlines()[1:-1]] == [
+        "Branch x cannot be found",
+        "in repository bitbake",
+        'Command "git" failed with error 128',
+    ]
+
+
 def test_killed_build_is_one_error(tmp_path: Path) -> None:
     made = fake(tmp_path / "kas", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(ToolError, match="status -9"):
