@@ -10,14 +10,16 @@ goes to `build/<board>/kas/kas.log`.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from firmware import kas_log, lock, paths, rendering, signing, tool
 from firmware.board import Board
@@ -99,14 +101,12 @@ def command(board: Board, wishes: Wishes, version: str, signer: signing.Signer, 
 
 
 def prepare(made: Command) -> None:
-    """Make the folder and remove the logs of the last build. Raises UserError as root: BitBake refuses it."""
+    """Make the folder. Raises UserError as root: BitBake refuses it."""
     if os.geteuid() == 0:
         raise UserError("BitBake refuses to build as root (valid: run ./inv build --engine=yocto as an ordinary user)")
     made.folder.mkdir(parents=True, exist_ok=True)
     if (settings := made.environment.get("GITCONFIG_FILE")) is not None:
         Path(settings).write_text(git_settings(lock.layers()), encoding="utf-8")
-    for stale in (made.log, made.events):
-        stale.unlink(missing_ok=True)
 
 
 def git_settings(layers: Iterable[lock.Layer]) -> str:
@@ -116,8 +116,36 @@ def git_settings(layers: Iterable[lock.Layer]) -> str:
 
 
 def run(made: Command, say: Callable[[str], None] | None = None, every: float = EVERY) -> State:
-    """Run `made` to its end. Raises ToolError with what failed, KeyboardInterrupt when it was stopped."""
-    say = say or (lambda line: print(f"  {line}", file=sys.stderr, flush=True))
+    """Run `made` to its end.
+
+    Raises ToolError with what failed, UserError when another build runs there, KeyboardInterrupt when it was stopped.
+    """
+    with alone(made.folder) as mark:
+        return _run(made, mark, say or (lambda line: print(f"  {line}", file=sys.stderr, flush=True)), every)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[TextIO]:
+    """No other build in `folder`; what is written to the file says which process it is. Raises UserError: there is one.
+
+    kas gets the file too, so that it counts when it has outlived the process that started it.
+    """
+    with (folder / "running").open("a+", encoding="utf-8") as mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            mark.seek(0)
+            pid = mark.read().strip() or "of a build that has just begun"
+            raise UserError(
+                f"process {pid} builds in {folder} (valid: when it is done; or end it first: kill {pid})"
+            ) from error
+        mark.truncate(0)
+        yield mark
+
+
+def _run(made: Command, mark: TextIO, say: Callable[[str], None], every: float) -> State:
+    for stale in (made.log, made.events):
+        stale.unlink(missing_ok=True)
     state, reader = State(), Reader(made.events)
     with made.log.open("wb") as log:
         child = subprocess.Popen(  # noqa: S603  # argv, no shell
@@ -128,7 +156,9 @@ def run(made: Command, say: Callable[[str], None] | None = None, every: float = 
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for us: we ask BitBake to stop, in its own way
+            pass_fds=[mark.fileno()],
         )
+    print(child.pid, file=mark, flush=True)
     stops, shown, last, server = 0, 0.0, "", Server(made.folder / "build" / "bitbake.lock")
     while True:
         try:

@@ -72,8 +72,8 @@ MUTATIONS = (
         second=POPULATE_LIC,
     ),
     Mutation("workdir", SERVICE, 'S = "${UNPACKDIR}"', 'S = "${WORKDIR}"', ("gates", "outside UNPACKDIR")),
-    Mutation("spelling", SERVICE, "SRC_URI = ", "SRC_URi = ", ("lint", "SRC_URi")),
-    Mutation("spacing", SERVICE, SECTION, 'SECTION= "base"\n', ("parser", "whitespace")),
+    Mutation("spelling", SERVICE, "SRC_URI = ", "SRC_URi = ", ("lint", "SRC_URi"), second=POPULATE_LIC),
+    Mutation("spacing", SERVICE, SECTION, 'SECTION= "base"\n', ("parser", "whitespace"), second=POPULATE_LIC),
     Mutation("inline-python", SERVICE, SECTION, 'SECTION = "${@d.getVa(1)}"\n', ("parser", "getVa")),
     Mutation("require", SERVICE, SECTION, "require no-such.inc\n", ("parser", "no-such.inc")),
     Mutation(

@@ -73,13 +73,14 @@ def test_card_is_found_and_drags_nothing_in(upstream: dict[str, Path], rendered:
     assert "systemd-boot" not in values["DEPENDS"]
 
 
-@pytest.mark.parametrize("which", ["static", "board"])
-def test_layer_passes_the_projects_own_check(
-    which: str, upstream: dict[str, Path], rendered: Path, tmp_path: Path
-) -> None:
-    board = rendered / yocto.LAYER
-    layer, needs = (STATIC, [board, upstream[RAUC]]) if which == "static" else (board, [STATIC, upstream[RAUC]])
-    said = openembedded.check_layer(tmp_path / "build", upstream, boards.DEFAULT_BOARD, layer, needs)
+@pytest.mark.parametrize("which", [STATIC.name, *boards.names()])
+def test_layer_passes_the_projects_own_check(which: str, upstream: dict[str, Path], tmp_path: Path) -> None:
+    """The static layer beside the default board's, and the layer of each board."""
+    name = boards.DEFAULT_BOARD if which == STATIC.name else which
+    rendering.write(boards.load(name), tmp_path / "rendered")
+    board = tmp_path / "rendered" / yocto.LAYER
+    layer, needs = (STATIC, [board, upstream[RAUC]]) if which == STATIC.name else (board, [STATIC, upstream[RAUC]])
+    said = openembedded.check_layer(tmp_path / "build", upstream, name, layer, needs)
     assert said.status == 0, said.text
     assert " ... PASS" in said.text
     assert "FAIL" not in said.text

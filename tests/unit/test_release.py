@@ -18,6 +18,7 @@ from firmware.errors import ToolError, UserError
 from firmware.recipe import load_all
 from firmware.release import Command, Wishes
 from firmware.signing import Signer
+from tests.emulated.waiting import until
 from tests.unit import sound_image
 
 pytestmark = pytest.mark.unit
@@ -142,6 +143,45 @@ def test_killed_build_is_one_error(tmp_path: Path) -> None:
     made = fake(tmp_path / "kas", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(ToolError, match="status -9"):
         release.run(made)
+
+
+def started(folder: Path) -> subprocess.Popen[bytes]:
+    """Another process that builds in `folder`, when its kas, which does not end by itself, runs."""
+    kas = "import time; time.sleep(600)"
+    code = (
+        "import sys; from pathlib import Path; from firmware import release\n"
+        f"release.run(release.Command([sys.executable, '-c', {kas!r}], {{}}, Path({str(folder)!r})))"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=paths.ROOT)
+    mark = folder / "running"
+    until(lambda: mark.is_file() and mark.read_text().endswith("\n"), 60.0)
+    return child
+
+
+def test_second_build_of_a_board_is_refused_and_disturbs_nothing(tmp_path: Path) -> None:
+    first = started(tmp_path)
+    (tmp_path / "events.json").write_text("its")
+    (kas,) = release.children(first.pid)
+    try:
+        with pytest.raises(UserError, match=rf"process {kas} builds in {tmp_path} \(valid: when it is done; or end it"):
+            release.run(fake(tmp_path, "pass"))
+        assert (tmp_path / "events.json").read_text() == "its"
+    finally:
+        os.killpg(kas, signal.SIGKILL)
+        first.wait()
+    assert release.run(fake(tmp_path, "pass")).failures == []
+
+
+def test_kas_that_outlives_a_killed_build_is_named(tmp_path: Path) -> None:
+    first = started(tmp_path)
+    (kas,) = release.children(first.pid)
+    first.kill()
+    first.wait()
+    try:
+        with pytest.raises(UserError, match=rf"process {kas} builds in .*kill {kas}\)"):
+            release.run(fake(tmp_path, "pass"))
+    finally:
+        os.killpg(kas, signal.SIGKILL)
 
 
 def test_killed_server_ends_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
