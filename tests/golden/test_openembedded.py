@@ -131,6 +131,21 @@ def test_a_changed_line_in_the_driver_touches_the_drivers_tasks_only(upstream: d
     assert {"captured", "linux-capture", "u-boot"} <= {name.partition(":")[0] for name in before} - changed
 
 
+@pytest.mark.slow
+def test_devtool_takes_driver_and_service(upstream: dict[str, Path], rendered: Path, tmp_path: Path) -> None:
+    """With the checkout as source tree (externalsrc), so that an engineer's changes are built where they are made."""
+    build = openembedded.masked(tmp_path / "build", upstream, boards.DEFAULT_BOARD, rendered / yocto.LAYER)
+    devtool = upstream[openembedded.CORE] / "scripts" / "devtool"
+    for name in ("capture-ring", "captured"):
+        said = build.script(devtool, "modify", "-n", name, str(paths.ROOT / "recipes" / name))
+        assert said.status == 0, said.text
+        (append,) = (build.folder / "workspace" / "appends").glob(f"{name}_*.bbappend")
+        assert f'EXTERNALSRC:pn-{name} = "{paths.ROOT}/recipes/{name}"' in append.read_text()
+    said = build.bitbake("-n", "capture-ring", "captured")
+    assert said.status == 0, said.text
+    assert said.complaints() == []
+
+
 def whole(folder: Path, upstream: dict[str, Path], rendered: Path) -> BuildFolder:
     """A build folder in which nothing is masked."""
     conf = f'MACHINE = "{boards.DEFAULT_BOARD}"\nDISTRO = "cyclone-capture"\n'
