@@ -174,6 +174,7 @@ static int __init controls_init(void)
 		return PTR_ERR(device);
 	ordinary = alloc_pages(GFP_KERNEL | __GFP_COMP, ORDER);
 	if (!dma_coerce_mask_and_coherent(&device->dev, DMA_BIT_MASK(32))) {
+		dma_set_max_seg_size(&device->dev, CONTROLS_BYTES); /* else 64 KiB, which a segment would exceed */
 		coherent = dma_alloc_coherent(&device->dev, CONTROLS_BYTES, &coherent_address, GFP_KERNEL);
 		noncontiguous = dma_alloc_noncontiguous(&device->dev, CONTROLS_BYTES, DMA_FROM_DEVICE, GFP_KERNEL, 0);
 	}
