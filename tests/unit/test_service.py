@@ -87,7 +87,14 @@ class Bench:
         return client
 
     def ask(self, command: str, **keys: Any) -> dict[str, Any]:
-        return ask(self.path, {"command": command, **keys})
+        """The reply; asked again while the service looks for recordings that a power cut has left."""
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return ask(self.path, {"command": command, **keys})
+            except RefusedError as error:
+                if "being repaired" not in str(error) or time.monotonic() > give_up:
+                    raise
 
     def ask_until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first status that fulfils `condition`."""
