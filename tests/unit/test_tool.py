@@ -24,7 +24,13 @@ except KeyboardInterrupt:
     time.sleep(1)
     pathlib.Path(sys.argv[1]).write_text("in order")
 """
-CALLER = "import sys; from firmware import tool; tool.attended([sys.executable, '-c', *sys.argv[1:]])"
+# with Ctrl-C as a terminal has it: in a shell's background it is ignored
+CALLER = """
+import signal, sys
+from firmware import tool
+signal.signal(signal.SIGINT, signal.default_int_handler)
+tool.attended([sys.executable, "-c", *sys.argv[1:]])
+"""
 
 
 def test_status_is_the_program_s() -> None:
