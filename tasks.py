@@ -276,9 +276,10 @@ def accept(
     seed: int = 1,
 ) -> None:
     """Run the acceptance suite on the board; reports go to build/<board>/reports/."""
-    from firmware import acceptance, campaign_run
+    from firmware import acceptance, campaign, campaign_run
 
     if power_cuts:
+        campaign.refuse(only=bool(only), quick=quick, gib=gib != 1, lg_env=bool(lg_env))
         campaign_run.run(CHOICE.update(board, engine, host), power_cuts, seed)
         return
     acceptance.run(CHOICE.update(board, engine, host), only, quick=quick, gib=gib, lab=lg_env)

@@ -70,6 +70,12 @@ def plan(count: int, seed: int) -> list[Cut]:
     ]
 
 
+def refuse(**options: bool) -> None:
+    """Raise UserError for options of the suite that are given: a campaign runs none, and who gives one relies on it."""
+    if given := [f"--{name.replace('_', '-')}" for name, is_given in options.items() if is_given]:
+        raise UserError(f"--power-cuts runs no suite (valid: without {', '.join(given)})")
+
+
 def _kind(chance: float) -> Literal["write", "instant", "loader"]:
     return "write" if chance < 0.6 else "instant" if chance < 0.8 else "loader"
 

@@ -14,6 +14,7 @@ import binascii
 import getpass
 import hashlib
 import os
+import re
 import secrets
 import tempfile
 import uuid
@@ -28,6 +29,7 @@ from firmware import paths
 from firmware.errors import UserError
 
 KEY_TYPE = "ssh-ed25519"
+FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")  # of a SHA-256, in base64 without its filling
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,13 @@ def public_of(path: Path) -> str:
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise UserError(f"{path}: a key of type {type(key).__name__} (valid: {wanted})")
     return _public(key.public_key())
+
+
+def check_fingerprint(text: str) -> str:
+    """The same text, when it can be a fingerprint. Raises UserError."""
+    if not FINGERPRINT.fullmatch(text):
+        raise UserError(f"--accept-host-key: {text!r} is no fingerprint (valid: SHA256: and 43 characters of base64)")
+    return text
 
 
 def fingerprint(public: str) -> str:

@@ -79,7 +79,8 @@ class Target:
     ) -> None:
         """Nothing is sent yet. `key` is a private key's file (the user's key for boards), `known` the pinned keys.
 
-        `jump` is a host that the connection goes through, checked and logged in to like a board.
+        `jump` is a host that the connection goes through, checked and logged in to like a board. Raises UserError when
+        `accept_host_key` is no fingerprint.
         """
         self.host = host
         self.port = port
@@ -88,7 +89,7 @@ class Target:
         self.alias = ""
         self._key = identity.user_key(key)
         self._known = known or KnownHosts()
-        self._accept = accept_host_key
+        self._accept = identity.check_fingerprint(accept_host_key) if accept_host_key is not None else None
         self._jump = jump
         self._connecting = threading.Lock()  # several boards may go through one jump host
         self._transport: paramiko.Transport | None = None

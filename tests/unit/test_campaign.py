@@ -29,6 +29,12 @@ def test_number_of_cuts_that_makes_no_sense(count: int) -> None:
         campaign.plan(count, 1)
 
 
+def test_options_of_the_suite_are_refused() -> None:
+    campaign.refuse(only=False, quick=False)
+    with pytest.raises(UserError, match=r"--power-cuts runs no suite \(valid: without --quick, --lg-env\)"):
+        campaign.refuse(only=False, quick=True, gib=False, lg_env=True)
+
+
 def test_real_board_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="only the emulated board's power can be cut"):
         campaign_run.run(Choice().update(host="board-7"), 1, 1, tmp_path)

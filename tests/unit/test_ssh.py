@@ -168,6 +168,12 @@ def test_client_that_goes_away_in_the_middle_of_a_file_is_no_error_here(target: 
     gc.collect()  # what a thread leaves behind must not complain either: pytest would fail
 
 
+@pytest.mark.parametrize("text", ["", "foo", "SHA256:abc", "MD5:" + "A" * 43, "SHA256:" + "A" * 44])
+def test_host_key_to_accept_that_is_no_fingerprint_is_refused_before_anything_is_sent(text: str) -> None:
+    with pytest.raises(UserError, match=r"--accept-host-key.*no fingerprint.*valid: SHA256:"):
+        ssh.Target("board-that-is-never-asked", accept_host_key=text)
+
+
 def test_accepted_host_key_is_pinned_for_this_address(server: FakeBoard) -> None:
     shown = identity.fingerprint(server.host_key.public)
     with ssh.Target(HOST, server.port, accept_host_key=shown) as target:
