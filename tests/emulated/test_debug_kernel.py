@@ -4,7 +4,7 @@
 One board with the debug kernel (firmware/debug_board.py) for all tests, in the order in which they stand here. Each one
 ends with `quiet`: no report since boot, nothing pinned. The last tests make mistakes on purpose, so that it is known
 that the checkers would have spoken. Slow tier: the kernel is compiled first (half an hour), the tests take as long.
-The fuzzer has a board of its own: test_debug_fuzz.py.
+What opens the device thousands of times has a board with a small ring: test_debug_fuzz.py, test_debug_failures.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from firmware import cost, debug_board, driver, kernel, kernel_reports, program
 from firmware.emulator import Emulator
 from firmware.ssh import Target
 from tests.emulated import driver_cases, kernel_module
+from tests.emulated.checkers import quiet
 from tests.emulated.test_mapping_controls import HOST_FROM_BOARD, Receiver
 
 pytestmark = [pytest.mark.emulated, pytest.mark.slow]
@@ -49,14 +50,6 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator
 @pytest.fixture
 def target(checked: tuple[Emulator, Target]) -> Target:
     return checked[1]
-
-
-def quiet(target: Target) -> None:
-    """No checker has spoken, and nothing is pinned."""
-    assert kernel_reports.reports(kernel_reports.log(target)) == []
-    assert kernel_reports.taint(target) == []
-    assert kernel_reports.pins(target) == 0
-    assert not kernel_reports.lockdep_is_off(target)
 
 
 def run(target: Target, name: str, *arguments: str, include: Path | None = None) -> str:
@@ -132,19 +125,6 @@ def test_mapping_controls(target: Target) -> None:
 def test_device_is_unbound_with_all_in_use_and_bound_again(target: Target) -> None:
     for _ in range(5):
         assert run(target, "unplug", DEVICE) == "ok\n"
-    quiet(target)
-
-
-def test_each_allocation_and_copy_may_fail(target: Target) -> None:
-    script = (
-        "cd /sys/kernel/debug && echo N > failslab/ignore-gfp-wait && echo N > fail_page_alloc/ignore-gfp-wait &&"
-        " echo 0 > fail_page_alloc/min-order &&"
-        " for way in failslab fail_page_alloc fail_usercopy; do echo 0 > $way/verbose; done"
-    )
-    target.output(["sh", "-c", script], sudo=True)
-    rows = [line.split() for line in run(target, "fail_nth").splitlines()]
-    injected = {name: int(cell.removeprefix("injected=")) for name, cell, _ in rows}
-    assert all(injected[name] for name in ("SETUP", "mmap", "START", "DEQUEUE", "ENQUEUE", "read", "REGISTER"))
     quiet(target)
 
 
