@@ -23,6 +23,7 @@ from firmware.errors import FirmwareError
 task = functools.partial(invoke_task, klass=Checked, auto_shortflags=False)  # else -h would mean --host
 CHOICE = Choice()
 WHERE = {"board": "board's name, see ./inv boards", "engine": "debian or yocto"}
+SEVERAL = WHERE | {"board": "board's name, see ./inv boards; or several: a,b"}
 HOST = {"host": "[jump,][user@]name[:port] of a real board; without it the emulated one"}
 
 
@@ -58,29 +59,29 @@ def boards(_context: Context) -> None:
         print(f"{name:16} {board.load(name).title}{default}")
 
 
-@task(help=WHERE)
+@task(help=SEVERAL)
 @guarded
 def doctor(_context: Context, board: str | None = None, engine: str | None = None) -> None:
     """Say whether this host is able to build, and what to do if not."""
     from firmware import doctor, doctor_yocto
 
     choice = CHOICE.update(board, engine)
-    doctor.report(doctor_yocto.examine(choice.board) if choice.engine == "yocto" else None)
+    doctor.report(doctor_yocto.examine(choice.boards) if choice.engine == "yocto" else None)
 
 
-@task(help=WHERE)
+@task(help=SEVERAL)
 @guarded
 def render(_context: Context, board: str | None = None, engine: str | None = None) -> None:
     """Render every generated file of both engines into build/<board>/rendered/."""
     from firmware import rendering
 
-    chosen = CHOICE.update(board, engine).board
-    changed = rendering.write(chosen)
-    print(f"{rendering.folder(chosen)}: {len(changed)} files changed")
+    for chosen in CHOICE.update(board, engine).boards:
+        changed = rendering.write(chosen)
+        print(f"{rendering.folder(chosen)}: {len(changed)} files changed")
 
 
 @task(
-    help=WHERE
+    help=SEVERAL
     | {
         "update": "look for newer Debian packages first",
         "target": "yocto: build this recipe alone",
@@ -105,9 +106,10 @@ def build(
     choice = CHOICE.update(board, engine)
     wishes = release.Wishes(target, debug, shell)
     if wishes != release.Wishes():
-        print(yocto_build.only(choice.board, choice.engine, wishes))
+        print(yocto_build.only(choice.boards, choice.engine, wishes))
         return
-    print(engines.build(choice.board, choice.engine, update=update).summary())
+    for made in engines.build_all(choice.boards, choice.engine, update):
+        print(made.summary())
 
 
 @task(

@@ -2,10 +2,12 @@
 """What a chain of tasks works on: `--board`, `--engine` and `--host`, said once, hold for the tasks behind it.
 
     ./inv build --board=sockit deploy test       # sockit for all three
+    ./inv build --board=sockit,de10-nano         # tasks that make something take several boards
 
 Engines are `debian` (minutes, the default) and `yocto` (the release). A host is `name`, `name:port` or
 `user@name:port`, behind jump hosts `gate,name` (each like a host; "me@gate:2222,board-7"); without one, the emulated
-board is meant. Raises UserError for an unknown engine, board or a malformed host.
+board is meant. Raises UserError for an unknown engine, board or a malformed host, and for several boards where one is
+wanted.
 """
 
 from __future__ import annotations
@@ -50,23 +52,38 @@ class Choice:
 
     def __init__(self) -> None:
         """Nothing chosen yet: the defaults hold."""
-        self._board = boards.DEFAULT_BOARD
+        self._boards: tuple[str, ...] = (boards.DEFAULT_BOARD,)
         self.engine = ENGINES[0]
         self.host: Host | None = None
 
     def update(self, board: str | None = None, engine: str | None = None, host: str | None = None) -> Choice:
         """Take over what was given; all of it is checked before anything is kept."""
+        chosen = self._boards
         if board is not None:  # an empty one is a mistake, too
-            boards.load(board)
+            chosen = tuple(board.split(","))
+            for name in chosen:
+                boards.load(name)
+                if chosen.count(name) > 1:
+                    raise UserError(f"--board: {name!r} stands twice in {board!r} (valid: each board once)")
         if engine is not None and engine not in ENGINES:
             raise UserError(f"--engine: unknown engine {engine!r} (valid: {', '.join(ENGINES)})")
         parsed = parse_host(host) if host is not None else None
-        self._board = board or self._board
+        self._boards = chosen
         self.engine = engine or self.engine
         self.host = parsed or self.host
         return self
 
     @property
     def board(self) -> Board:
-        """The chosen board, loaded and checked."""
-        return boards.load(self._board)
+        """The chosen board, loaded and checked. Raises UserError when several are chosen."""
+        if len(self._boards) > 1:
+            raise UserError(
+                f"--board: one board is wanted here, not {','.join(self._boards)} (valid: one of them; "
+                "build, render and doctor take several)"
+            )
+        return boards.load(self._boards[0])
+
+    @property
+    def boards(self) -> tuple[Board, ...]:
+        """The chosen boards, loaded and checked, in the order in which they were given."""
+        return tuple(boards.load(name) for name in self._boards)

@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -187,9 +187,9 @@ def _locales() -> list[str]:
     return ["en_US.UTF-8"]
 
 
-def examine(board: Board, wanted: int = BUILD_BYTES) -> list[Finding]:
-    """All findings; `wanted` bytes of disk are needed by a build from nothing."""
-    place = release.folder(board)
+def examine(boards: Sequence[Board], wanted: int = BUILD_BYTES) -> list[Finding]:
+    """All findings for a run of `boards`; `wanted` bytes of disk are needed by a build from nothing."""
+    place = release.folder(*boards)
     work = place / "build" / "tmp" / "work"
     watches = Path("/proc/sys/fs/inotify/max_user_watches")
     return [
@@ -202,7 +202,7 @@ def examine(board: Board, wanted: int = BUILD_BYTES) -> list[Finding]:
         check_tools("/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         check_mirrors(lock.layers(), reach, present=(place / "openembedded-core").is_dir()),
         check_names(),
-        check_sstate(Path(os.environ.get("SSTATE_DIR") or place / "build" / "sstate-cache"), str(paths.BUILD)),
+        check_sstate(Path(os.environ.get("SSTATE_DIR") or release.shared("sstate-cache")), str(paths.BUILD)),
         check_config("kernel", work, "*/linux-capture/*/**/.config", KERNEL_NEEDS),
         check_config("u-boot", work, "*/u-boot/*/**/.config", U_BOOT_NEEDS),
     ]

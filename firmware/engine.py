@@ -8,6 +8,7 @@ The manifest is written last; while files are being replaced there is none, so n
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from firmware import (
@@ -35,6 +36,12 @@ from firmware.sources import Version
 
 def build(board: Board, engine: str = "debian", update: bool = False) -> Manifest:
     """All results for `board`, by `engine`; `update` looks for newer Debian packages first. Raises FirmwareError."""
+    (made,) = build_all((board,), engine, update)
+    return made
+
+
+def build_all(boards: Sequence[Board], engine: str, update: bool = False) -> list[Manifest]:
+    """`build` for several boards: BitBake makes them in one run, the Debian engine one after the other."""
     if engine not in ENGINES:
         raise UserError(f"unknown engine {engine!r} (valid: {', '.join(ENGINES)})")
     if engine == "yocto":
@@ -44,9 +51,11 @@ def build(board: Board, engine: str = "debian", update: bool = False) -> Manifes
             raise UserError(
                 "--update is for Debian packages (valid: ./inv lock --update moves the Yocto engine's layers)"
             )
-        return yocto_build.build(board)
+        return yocto_build.build(boards)
     doctor.require()
-    return _debian(board, update)
+    for board in boards:
+        recipe.for_board(board, engine)
+    return [_debian(board, update and board is boards[0]) for board in boards]
 
 
 def _debian(board: Board, update: bool) -> Manifest:

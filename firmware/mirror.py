@@ -56,7 +56,7 @@ def fill_layers(place: Path, layers: list[lock.Layer]) -> list[str]:
 
 def sources_command(board: Board, place: Path) -> release.Command:
     """The command that fetches every source of image and bundle into the mirror."""
-    made = release.command(board, release.Wishes(), "0", signing.chosen(), {**os.environ, lock.MIRRORS: ""})
+    made = release.command((board,), release.Wishes(), "0", signing.chosen(), {**os.environ, lock.MIRRORS: ""})
     made.environment["DL_DIR"] = str(place / "downloads")
     return release.Command([*made.argv, "--runall=fetch"], made.environment, made.folder)
 

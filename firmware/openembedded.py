@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from firmware import gates, lock, names, paths, tool
+from firmware import gates, lock, names, paths, release, tool, yaml_file
 from firmware.errors import ToolError, UserError
 
 CORE, BITBAKE, RAUC = "openembedded-core", "bitbake", "meta-rauc"
@@ -188,6 +188,21 @@ def masked(
     """A masked build folder for `machine` whose board layer is `rendered`."""
     conf = f'MACHINE = "{machine}"\nDISTRO = "cyclone-capture"\n{masked_conf(upstream)}'
     return BuildFolder(folder, upstream, [upstream[RAUC], static, STUBS, rendered], conf)
+
+
+def several(
+    folder: Path, upstream: Mapping[str, Path], rendered: Mapping[str, Path], masked: bool = True
+) -> BuildFolder:
+    """A build folder for a run of the boards of `rendered` (name -> board layer), as `layers/kas/boards.yml` says.
+
+    The first is the default configuration, each other one the multiconfig of its name.
+    """
+    first, *others = rendered
+    conf = f'CYCLONE_CAPTURE_BOARDS = "{" ".join(others)}"\nMACHINE ??= "{first}"\nDISTRO = "cyclone-capture"\n'
+    conf += masked_conf(upstream) if masked else ""
+    conf += yaml_file.read(paths.ROOT / release.SEVERAL)["local_conf_header"]["boards"]
+    stubs = [STUBS] if masked else []
+    return BuildFolder(folder, upstream, [upstream[RAUC], STATIC, *stubs, *rendered.values()], conf)
 
 
 def check_layer(

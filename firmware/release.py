@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The release build: kas sets the layers up, BitBake builds, and this shows how far it is.
 
-`command` is pure: board and wishes in, argv and environment out. `run` starts it, follows BitBake's event log and
+`command` is pure: boards and wishes in, argv and environment out. Several boards are built in one run
+(`layers/kas/boards.yml`): the first by name is BitBake's default configuration, each other one a multiconfig with a
+TMPDIR of its own; what does not depend on the board is built once. `run` starts it, follows BitBake's event log and
 prints a line now and then; a failure is a ToolError with recipe, task and the lines of its log that matter. Ctrl-C
 lets the running tasks finish, a second one stops them; the next build goes on from there. What BitBake itself says
 goes to `build/<board>/kas/kas.log`.
@@ -16,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -30,6 +32,10 @@ EVERY = 10.0  # seconds between two lines
 POLL = 0.5
 GRACE = 20.0  # seconds that BitBake's client has to end when its server is gone: a killed one it waits for forever
 DEBUG = "layers/kas/debug.yml"
+SEVERAL = "layers/kas/boards.yml"
+TARGETS = ("capture-image", "capture-bundle")  # as layers/kas/base.yml has them
+OTHERS = "CYCLONE_CAPTURE_BOARDS"  # environment: the boards that are not the default configuration
+FABRIC = "CYCLONE_CAPTURE_FABRIC"  # environment: another folder for fabric.rbf
 U_BOOT_CONFIG = "u-boot.config"  # U-Boot's .config among the results
 
 
@@ -61,9 +67,25 @@ class Command:
         return self.folder / "events.json"
 
 
-def folder(board: Board) -> Path:
-    """Where kas works: layers, build folder, logs."""
-    return paths.BUILD / board.name / "kas"
+def in_order(boards: Iterable[Board]) -> list[Board]:
+    """The boards of a run, the one of BitBake's default configuration first, however they were given."""
+    return sorted(boards, key=lambda board: board.name)
+
+
+def folder(*boards: Board) -> Path:
+    """Where kas works for these boards: layers, build folder, logs. (No board's name has an underscore.)"""
+    return paths.BUILD / "_".join(board.name for board in in_order(boards)) / "kas"
+
+
+def shared(name: str) -> Path:
+    """Where builds of this checkout keep `downloads` and built things (`sstate-cache`), unless the user says where."""
+    return paths.BUILD / "yocto" / name
+
+
+def scratch(board: Board, boards: Iterable[Board]) -> Path:
+    """BitBake's TMPDIR for `board` in a run of `boards` (`templates/yocto/multiconfig.conf.j2`)."""
+    first, *_ = found = in_order(boards)
+    return folder(*found) / "build" / ("tmp" if board == first else f"tmp-{board.name}")
 
 
 def results(name: str) -> Path:
@@ -71,23 +93,36 @@ def results(name: str) -> Path:
     return paths.BUILD / name / "kas" / "results"
 
 
-def command(board: Board, wishes: Wishes, version: str, signer: signing.Signer, given: Mapping[str, str]) -> Command:
-    """The command for `board`; what `given` (the environment) says about keys, version and mirrors holds."""
+def command(
+    boards: Sequence[Board], wishes: Wishes, version: str, signer: signing.Signer, given: Mapping[str, str]
+) -> Command:
+    """The command for `boards`; what `given` (the environment) says about keys, version and mirrors holds.
+
+    Raises UserError: it says what BitBake cannot do, or what can hold for one board only.
+    """
     if signer.command or signer.recipients:
         raise UserError(
             "the Yocto engine signs with a certificate and a key (valid: without CYCLONE_CAPTURE_SIGN_COMMAND and "
             "CYCLONE_CAPTURE_RECIPIENTS; ./inv build --engine=debian knows them)"
         )
-    place = folder(board)
-    files = [str(rendering.folder(board) / "yocto" / "kas.yml"), *([str(paths.ROOT / DEBUG)] if wishes.debug else [])]
+    first, *others = in_order(boards)
+    if others and given.get(FABRIC):
+        raise UserError(
+            f"{FABRIC} is for one board (valid: --board with one; or board/<board>.rbf for each, without {FABRIC})"
+        )
+    place = folder(*boards)
+    # of two kas files that say the machine, the later one holds
+    files = [str(rendering.folder(board) / "yocto" / "kas.yml") for board in (*others, first)]
+    files += [str(paths.ROOT / SEVERAL)] * bool(others) + [str(paths.ROOT / DEBUG)] * wishes.debug
     argv = [str(Path(sys.executable).with_name("kas"))]
     if wishes.shell:
         argv += ["shell", ":".join(files)]
     else:  # kas takes no option behind its file
-        argv += ["build", f"--target={wishes.target}" if wishes.target else "--provenance=mode=min", ":".join(files)]
-        argv += ["--", "--write-log", str(place / "events.json")]
+        argv += ["build", *_options(wishes, others), ":".join(files), "--", "--write-log", str(place / "events.json")]
     own = {
         "KAS_WORK_DIR": str(place),
+        "DL_DIR": str(shared("downloads")),
+        "SSTATE_DIR": str(shared("sstate-cache")),
         "CYCLONE_CAPTURE_VERSION": version,
         "RAUC_KEY_FILE": str(signer.key),
         "RAUC_CERT_FILE": str(signer.certificate),
@@ -97,7 +132,18 @@ def command(board: Board, wishes: Wishes, version: str, signer: signing.Signer, 
         own |= {"KAS_PREMIRRORS": lock.premirrors(), "BB_NO_NETWORK": "1", "GITCONFIG_FILE": str(place / "gitconfig")}
         if (Path(mirror) / "downloads").is_dir():
             own["SOURCE_MIRROR_URL"] = f"file://{Path(mirror).resolve()}/downloads"
-    return Command(argv, {name: value for name, value in own.items() if not given.get(name)}, place)
+    if not given.get("SSTATE_DIR"):  # what is equivalent is known where the things are: else none would be taken
+        own["BB_HASHSERVE_DB_DIR"] = own["SSTATE_DIR"]
+    environment = {name: value for name, value in own.items() if not given.get(name)}
+    return Command(argv, environment | {OTHERS: " ".join(board.name for board in others)}, place)
+
+
+def _options(wishes: Wishes, others: Iterable[Board]) -> list[str]:
+    """Targets, as far as kas does not know them itself, and whether there is something to attest."""
+    targets = [wishes.target] if wishes.target else list(TARGETS)
+    wanted = [*targets, *(f"mc:{board.name}:{target}" for board in others for target in targets)]
+    attest = [] if wishes.target else ["--provenance=mode=min"]
+    return [*attest, *(f"--target={one}" for one in wanted if tuple(wanted) != TARGETS)]
 
 
 def prepare(made: Command) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from firmware import bundle, image, manifest, openembedded, payload, publish, release, tool
@@ -23,9 +24,9 @@ RELEASE_FILE = "/usr/share/cyclone-capture/release.json"
 KERNEL = openembedded.STATIC / "recipes-kernel" / "linux"
 
 
-def deployed(board: Board) -> Path:
-    """BitBake's folder of results."""
-    return release.folder(board) / "build" / "tmp" / "deploy" / "images" / board.name
+def deployed(board: Board, boards: Sequence[Board]) -> Path:
+    """BitBake's folder of results for `board` in a run of `boards`."""
+    return release.scratch(board, boards) / "deploy" / "images" / board.name
 
 
 def wanted(board: Board) -> dict[str, str]:
@@ -42,9 +43,8 @@ def wanted(board: Board) -> dict[str, str]:
     }
 
 
-def collect(board: Board, source: Path | None = None) -> Path:
-    """The results under their names, in one folder. Raises ToolError when BitBake did not leave them all."""
-    source = source or deployed(board)
+def collect(board: Board, source: Path) -> Path:
+    """The results in `source` under their names, in one folder. Raises ToolError when not all of them are there."""
     found = {name: source / theirs for name, theirs in wanted(board).items()}
     if missing := [path.name for path in found.values() if not path.is_file()]:
         raise ToolError(["bitbake"], 0, f"{source} has no {', '.join(missing)}", "was the whole image built?")
@@ -102,9 +102,11 @@ def sources(series: str) -> list[SourcePackage]:
     return [SourcePackage(package="linux", version=version[1], suite=series, sha256=digest[1])]
 
 
-def publish_results(board: Board, recipes: list[Recipe], version: str, tree: str, series: str) -> Manifest:
-    """Collect, verify, describe and publish. Raises ToolError: not all is there, or the image is not sound."""
-    folder = collect(board)
+def publish_results(
+    board: Board, source: Path, recipes: list[Recipe], version: str, tree: str, series: str
+) -> Manifest:
+    """Collect from `source`, verify, describe, publish. Raises ToolError: not all is there, or an unsound image."""
+    folder = collect(board, source)
     config = (folder / release.U_BOOT_CONFIG).read_text(encoding="utf-8")
     image.verify(folder / f"{board.name}.img", config, "bitbake")
     rootfs = folder / "rootfs.ext4"

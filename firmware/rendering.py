@@ -44,6 +44,7 @@ TABLE = (
     Row("yocto/layer-security.md.j2", f"{yocto.LAYER}/SECURITY.md", ("yocto",)),
     Row("yocto/layer.conf.j2", f"{yocto.LAYER}/conf/layer.conf", ("yocto",)),
     Row("yocto/machine.conf.j2", f"{yocto.LAYER}/conf/machine/{{board}}.conf", ("yocto",)),
+    Row("yocto/multiconfig.conf.j2", f"{yocto.LAYER}/conf/multiconfig/{{board}}.conf", ("yocto",)),
     Row("yocto/card.wks.j2", f"{yocto.LAYER}/files/wic/{{board}}.wks.in", ("yocto",)),
     Row("yocto/image.bb.j2", f"{yocto.LAYER}/recipes-capture/images/capture-image.bb", ("yocto",)),
     Row("yocto/bundle.bb.j2", f"{yocto.LAYER}/recipes-capture/bundles/capture-bundle_1.0.bb", ("yocto",)),
@@ -90,6 +91,12 @@ def render_all(board: Board, engine: str | None = None, recipes: Iterable[Recipe
         if engine != "debian":
             texts[yocto.recipe_path(recipe)] = render.text("yocto/recipe.bb.j2", board, recipe=yocto.view(recipe))
     return dict(sorted(texts.items()))
+
+
+def check(board: Board) -> None:
+    """Raise UserError if anything of `board` cannot be rendered."""
+    render_all(board)
+    overlay.bitstream(board)
 
 
 def write(board: Board, target: Path | None = None) -> list[Path]:

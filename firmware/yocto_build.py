@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 
 from firmware import (
     doctor,
@@ -31,15 +32,18 @@ def version() -> str:
     return os.environ.get("CYCLONE_CAPTURE_VERSION") or rootfs.product_version() + (f"+{tree}" if tree else "")
 
 
-def _prepared(board: Board, wishes: Wishes) -> release.Command:
+def _prepared(boards: Sequence[Board], wishes: Wishes) -> release.Command:
     """Everything checked, then rendered: nothing is written before all of it is known to be good."""
     if wishes.target is not None:
         check_target(wishes.target)
     wanted = doctor_yocto.TARGET_BYTES if wishes.target or wishes.shell else doctor_yocto.BUILD_BYTES
-    doctor.require(doctor_yocto.examine(board, wanted))
-    made = release.command(board, wishes, version(), signing.chosen(), os.environ)
+    doctor.require(doctor_yocto.examine(boards, wanted))
+    made = release.command(boards, wishes, version(), signing.chosen(), os.environ)
+    for board in boards:
+        rendering.check(board)
     release.prepare(made)
-    rendering.write(board)
+    for board in boards:
+        rendering.write(board)
     return made
 
 
@@ -52,23 +56,32 @@ def check_target(target: str) -> None:
         raise UserError(f"--target: no recipe {target!r} (valid: {', '.join(own)}, or one of {names.LIST.name})")
 
 
-def build(board: Board) -> Manifest:
-    """Image, bundle and the rest, in `build/<board>/yocto/`. Raises FirmwareError."""
-    made = _prepared(board, Wishes())
+def build(boards: Sequence[Board]) -> list[Manifest]:
+    """Image, bundle and the rest of each board, in one run, in `build/<board>/yocto/`. Raises FirmwareError."""
+    made = _prepared(boards, Wishes())
     with tool.step("bitbake"):
         state = release.run(made)
     print(release.summary(state))
     series = next(layer.branch for layer in lock.layers() if layer.name == "openembedded-core")
-    return release_results.publish_results(
-        board, recipe.for_board(board, "yocto"), version(), engine.git_description(), series
-    )
+    tree = engine.git_description()
+    return [
+        release_results.publish_results(
+            board,
+            release_results.deployed(board, boards),
+            recipe.for_board(board, "yocto"),
+            version(),
+            tree,
+            series,
+        )
+        for board in boards
+    ]
 
 
-def only(board: Board, engine_name: str, wishes: Wishes) -> str:
+def only(boards: Sequence[Board], engine_name: str, wishes: Wishes) -> str:
     """A target alone, the debug flavour, or a shell with BitBake in it; nothing is published. Raises FirmwareError."""
     if engine_name != "yocto":
         raise UserError("--target, --debug and --shell are the Yocto engine's (valid: with --engine=yocto)")
-    made = _prepared(board, wishes)
+    made = _prepared(boards, wishes)
     if wishes.shell:
         status = subprocess.call(made.argv, env={**os.environ, **made.environment})  # noqa: S603  # argv, no shell
         if status:

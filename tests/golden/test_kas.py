@@ -22,7 +22,7 @@ pytestmark = pytest.mark.golden
 
 UPSTREAM = "layers/upstream.yml"
 LOCK = "layers/upstream.lock.yml"
-FRAGMENTS = [f"layers/kas/{axis}.yml" for axis in ("base", "engine", "mirrors", "debug")]
+FRAGMENTS = [f"layers/kas/{axis}.yml" for axis in ("base", "engine", "mirrors", "debug", "boards")]
 
 
 def kas_file(name: str) -> dict[str, Any]:
@@ -73,20 +73,38 @@ def test_own_layers_are_where_it_says(name: str, tmp_path: Path) -> None:
         assert any((root / layer / "conf/layer.conf").is_file() for root in (paths.ROOT, tmp_path)), layer
 
 
-def test_kas_follows_the_includes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a scratch checkout: kas takes include paths from the top of the repository, which it asks git for."""
-    board = boards.load(boards.DEFAULT_BOARD)
-    subprocess.run(["/usr/bin/env", "git", "init", "--quiet", tmp_path], check=True)
-    top = tmp_path / rendering.folder(board).relative_to(paths.ROOT) / "yocto/kas.yml"
-    rendering.write(board, top.parent.parent)
-    (tmp_path / FRAGMENTS[0]).parent.mkdir(parents=True)
-    for name in (UPSTREAM, LOCK, *FRAGMENTS):
-        (tmp_path / name).write_text((paths.ROOT / name).read_text())
-    monkeypatch.chdir(tmp_path)
+def merge(checkout: Path, names: list[str], fragment: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What kas makes of the boards' files and a fragment: include paths are those of the repository, it asks git."""
+    subprocess.run(["/usr/bin/env", "git", "init", "--quiet", checkout], check=True)
+    tops = []
+    for name in names:
+        board = boards.load(name)
+        tops.append(checkout / rendering.folder(board).relative_to(paths.ROOT) / "yocto/kas.yml")
+        rendering.write(board, tops[-1].parent.parent)
+    (checkout / FRAGMENTS[0]).parent.mkdir(parents=True)
+    for file in (UPSTREAM, LOCK, *FRAGMENTS):
+        (checkout / file).write_text((paths.ROOT / file).read_text())
+    monkeypatch.chdir(checkout)
     kas.context.create_global_context(argparse.Namespace(no_color=True))
-    merged, missing = kas.includehandler.IncludeHandler([str(top), str(tmp_path / FRAGMENTS[-1])]).get_config()
+    merged, missing = kas.includehandler.IncludeHandler([*map(str, tops), str(checkout / fragment)]).get_config()
     assert missing == []
+    assert isinstance(merged, dict)
+    return merged
+
+
+def test_kas_follows_the_includes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    merged = merge(tmp_path, [boards.DEFAULT_BOARD], "layers/kas/debug.yml", monkeypatch)
     assert {*merged["repos"]} == {"bitbake", "openembedded-core", "meta-rauc", "cyclone-capture"}
     pinned = {name: repo["commit"] for name, repo in merged["overrides"]["repos"].items()}
     assert {*merged["local_conf_header"]} == {"base", "engine", "mirrors", "debug"}
     assert pinned == {layer.name: layer.commit for layer in lock.layers()}
+
+
+def test_several_boards_are_one_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one's machine is the default; every board's layer is there."""
+    merged = merge(tmp_path, ["de10-nano", "de0-nano-soc"], "layers/kas/boards.yml", monkeypatch)
+    assert merged["machine"] == "de0-nano-soc"
+    layers = {*merged["repos"]["cyclone-capture"]["layers"]}
+    rendered = {f"build/{name}/rendered/yocto/meta-board" for name in ("de0-nano-soc", "de10-nano")}
+    assert layers == {"layers/meta-cyclone-capture", *rendered}
+    assert {"CYCLONE_CAPTURE_BOARDS", "RAUC_KEYRING_FILE"} <= {*merged["env"]}

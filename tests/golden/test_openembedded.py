@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from firmware import board as boards
-from firmware import lock, openembedded, paths, rendering, yocto
+from firmware import lock, openembedded, paths, release, rendering, yocto
 from firmware.openembedded import RAUC, STATIC, BuildFolder
 from tests.golden import tier_one
 from tests.golden.mutations import GATES, GRAPH, MUTATIONS, POPULATE_LIC, SERVICE, Mutation
@@ -28,7 +28,9 @@ pytestmark = [
 ]
 
 
-TARGETS = ("capture-image", "capture-bundle")  # U-Boot, kernel and our packages among what they need
+TARGETS = release.TARGETS  # U-Boot, kernel and our packages among what they need
+SEVERAL = ("de0-nano-soc", "de10-nano")  # the first is the default configuration
+LOCKED = re.compile(r"^\s+(\S+:do_\w+):([0-9a-f]{64})", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,67 @@ def test_board_runs_dry(name: str, upstream: dict[str, Path], tmp_path: Path) ->
     assert said.complaints() == []
     assert re.search(r"[1-9]\d* \.bb files complete .*, 0 errors", said.text)
     assert "Tasks Summary: Attempted" in said.text
+
+
+def of_several(folder: Path, upstream: dict[str, Path], masked: bool = True) -> BuildFolder:
+    """For a run of two boards, with rendered files where a build has them."""
+    layers = {}
+    for name in SEVERAL:
+        rendering.write(boards.load(name), folder / name / "rendered")
+        layers[name] = folder / name / "rendered" / yocto.LAYER
+    return openembedded.several(folder / "kas" / "build", upstream, layers, masked)
+
+
+@pytest.fixture(scope="module")
+def both(upstream: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> BuildFolder:
+    """One for all tests: BitBake parses both boards once."""
+    return of_several(tmp_path_factory.mktemp("several"), upstream)
+
+
+OF_BOTH = [f"{prefix}{target}" for prefix in ("", f"mc:{SEVERAL[1]}:") for target in TARGETS]
+
+
+def test_several_boards_run_dry_each_with_its_own_layer(both: BuildFolder) -> None:
+    place, said = both.folder.parents[1], both.bitbake("-n", *OF_BOTH)
+    assert said.status == 0, said.text
+    assert said.complaints() == []
+    for name, prefix in zip(SEVERAL, ("", f"mc:{SEVERAL[1]}:"), strict=True):
+        ran = set(re.findall(rf" \({prefix}{place}/([^/]+)/rendered/\S+/(\w[\w-]*)_[^/]*\.bb:do_", said.text))
+        assert {board for board, _recipe in ran} == {name}
+        assert {"captured", "fpga-overlay", "capture-ring", "capture-bundle"} <= {recipe for _board, recipe in ran}
+
+
+@pytest.mark.parametrize("number", range(len(SEVERAL)))
+def test_each_of_several_boards_is_configured_as_alone(number: int, both: BuildFolder) -> None:
+    """Machine, device tree, files and folders of its own: BitBake's last word on the recipe of the overlay."""
+    place, name = both.folder.parents[1], SEVERAL[number]
+    said = both.bitbake("-e", f"mc:{name}:fpga-overlay" if number else "fpga-overlay").text
+    values = dict(re.findall(r'^(?:export )?(\w+)="(.*)"$', said, re.MULTILINE))
+    board = boards.load(name)
+    assert (values["MACHINE"], values["KERNEL_DEVICETREE"]) == (name, f"intel/socfpga/{board.device_tree}.dtb")
+    assert values["TMPDIR"] == str(both.folder / (f"tmp-{name}" if number else "tmp"))
+    rendered = {word for word in values["FILESPATH"].split(":") if "/rendered/" in word}
+    assert {str(Path(word).relative_to(place)).partition("/")[0] for word in rendered} == {name}
+    assert values["CYCLONE_CAPTURE_FABRIC"] == f"{place}/{name}/rendered/fabric"
+
+
+def shared_and_own(build: BuildFolder) -> tuple[set[str], set[str]]:
+    """Tasks (`recipe:task`) of both boards' images: those with one signature, run once for both, and the others."""
+    said = build.bitbake("-S", "lockedsigs", "capture-image", f"mc:{SEVERAL[1]}:capture-image")
+    assert said.status == 0, said.text
+    found: dict[str, list[str]] = {}
+    for name, digest in LOCKED.findall((build.folder / "locked-sigs.inc").read_text()):
+        found.setdefault(name, []).append(digest)
+    twice = {name: digests for name, digests in found.items() if len(digests) == len(SEVERAL)}
+    shared = {name for name, digests in twice.items() if len({*digests}) == 1}
+    return shared, {*twice} - shared
+
+
+def test_several_boards_share_what_depends_on_none(both: BuildFolder) -> None:
+    shared, own = shared_and_own(both)
+    assert {f"field-update:do_{task}" for task in ("compile", "install", "package", "package_write_ipk")} <= shared
+    wanted = {"capture-image:do_rootfs", "fpga-overlay:do_compile", "linux-capture:do_compile", "u-boot:do_compile"}
+    assert wanted | {"base-system:do_install", "captured:do_install", "capture-ring:do_compile"} <= own
 
 
 @pytest.mark.parametrize("name", boards.names())
@@ -114,7 +177,7 @@ def signatures(build: BuildFolder) -> dict[str, str]:
     said = build.bitbake("-S", "lockedsigs", "capture-image")
     assert said.status == 0, said.text
     text = (build.folder / "locked-sigs.inc").read_text()
-    return dict(re.findall(r"^\s+(\S+:do_\w+):([0-9a-f]{64})", text, re.MULTILINE))
+    return dict(LOCKED.findall(text))
 
 
 def test_a_changed_line_in_the_driver_touches_the_drivers_tasks_only(upstream: dict[str, Path], tmp_path: Path) -> None:

@@ -37,6 +37,28 @@ def test_empty_value_is_not_the_default(given: dict[str, str]) -> None:
         Choice().update(**given)
 
 
+@pytest.mark.parametrize(
+    ("board", "said"),
+    [
+        ("sockit,", r"unknown board '' \(valid: "),
+        ("sockit,x", r"unknown board 'x' \(valid: "),
+        ("sockit,de10-nano,sockit", r"'sockit' stands twice in .* \(valid: each board once\)"),
+    ],
+)
+def test_bad_list_of_boards_keeps_nothing(board: str, said: str) -> None:
+    choice = Choice().update(board="de10-nano")
+    with pytest.raises(UserError, match=said):
+        choice.update(board=board)
+    assert choice.board.name == "de10-nano"
+
+
+def test_several_boards_are_refused_where_one_is_wanted() -> None:
+    choice = Choice().update(board="sockit,de10-nano")
+    assert [board.name for board in choice.boards] == ["sockit", "de10-nano"]
+    with pytest.raises(UserError, match=r"one board is wanted here, not sockit,de10-nano \(valid: one of them"):
+        _ = choice.board
+
+
 def test_host_has_defaults() -> None:
     assert parse_host("board-7") == Host("board-7", 22, "operator")
     assert parse_host("me@10.0.0.7:2222") == Host("10.0.0.7", 2222, "me")

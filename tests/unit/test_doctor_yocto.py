@@ -107,5 +107,5 @@ def test_report_fails_when_one_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_all_checks_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_yocto, "reach", lambda _place: "")
-    found = doctor_yocto.examine(boards.load(boards.DEFAULT_BOARD))
+    found = doctor_yocto.examine([boards.load(boards.DEFAULT_BOARD)])
     assert len({finding.name for finding in found}) == len(found) == 12

@@ -44,6 +44,14 @@ def test_host_that_cannot_build_is_refused_before_the_first_write(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_debian_engine_builds_several_boards_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, bool]] = []
+    monkeypatch.setattr(doctor, "require", lambda: None)
+    monkeypatch.setattr(engine, "_debian", lambda one, update: asked.append((one.name, update)))
+    engine.build_all([board.load("sockit"), board.load("de10-nano")], "debian", update=True)
+    assert asked == [("sockit", True), ("de10-nano", False)]  # the archive is asked once
+
+
 def test_variants_need_a_build() -> None:
     with pytest.raises(UserError, match=r"not built: .*valid: first \./inv build"):
         engine.bundle_inputs(board.load("sockit"))

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from firmware import board as boards
 from firmware import layout, manifest, paths, release, release_results, verification, yocto_build
@@ -24,6 +25,7 @@ from tests.unit import sound_image
 pytestmark = pytest.mark.unit
 
 BOARD = boards.load(boards.DEFAULT_BOARD)
+OTHER = boards.load("de10-nano")
 SIGNER = Signer(Path("/k/ca.pem"), "/k/cert.pem", "/k/key.pem")
 
 
@@ -35,13 +37,13 @@ def build_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_signer_that_bitbake_cannot_use_is_refused() -> None:
     signer = Signer(Path("/k/ca.pem"), "", "", command="sign-it")
     with pytest.raises(UserError, match="without CYCLONE_CAPTURE_SIGN_COMMAND"):
-        release.command(BOARD, Wishes(), "1", signer, {})
+        release.command((BOARD,), Wishes(), "1", signer, {})
 
 
 def test_root_is_refused_before_the_first_write(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(UserError, match="as an ordinary user"):
-        release.prepare(release.command(BOARD, Wishes(), "1", SIGNER, {}))
+        release.prepare(release.command((BOARD,), Wishes(), "1", SIGNER, {}))
     assert not paths.BUILD.exists()
 
 
@@ -53,11 +55,11 @@ def test_unknown_target_is_refused() -> None:
 
 def test_the_debian_engine_has_no_targets() -> None:
     with pytest.raises(UserError, match=r"valid: with --engine=yocto"):
-        yocto_build.only(BOARD, "debian", Wishes(target="captured"))
+        yocto_build.only((BOARD,), "debian", Wishes(target="captured"))
 
 
 def test_command_names_files_target_and_log() -> None:
-    made = release.command(BOARD, Wishes(target="captured", debug=True), "1.0", SIGNER, {})
+    made = release.command((BOARD,), Wishes(target="captured", debug=True), "1.0", SIGNER, {})
     kas, verb, target, files, *rest = made.argv
     assert (Path(kas).name, verb, target) == ("kas", "build", "--target=captured")
     rendered = paths.BUILD / BOARD.name / "rendered/yocto/kas.yml"
@@ -67,21 +69,72 @@ def test_command_names_files_target_and_log() -> None:
     assert "BB_NO_NETWORK" not in made.environment
 
 
+def test_one_bitstream_for_several_boards_is_refused() -> None:
+    given = {"CYCLONE_CAPTURE_FABRIC": "/mine"}
+    with pytest.raises(UserError, match=r"CYCLONE_CAPTURE_FABRIC is for one board \(valid: "):
+        release.command((BOARD, OTHER), Wishes(), "1", SIGNER, given)
+    release.command((BOARD,), Wishes(), "1", SIGNER, given)
+
+
+def test_several_boards_are_one_command_however_they_are_given() -> None:
+    made = release.command((OTHER, BOARD), Wishes(), "1.0", SIGNER, {"CYCLONE_CAPTURE_BOARDS": "sockit"})
+    assert made == release.command((BOARD, OTHER), Wishes(), "1.0", SIGNER, {})
+    _kas, verb, attest, *targets, files, _, _, events = made.argv
+    assert (verb, attest) == ("build", "--provenance=mode=min")
+    wanted = ["capture-image", "capture-bundle", "mc:de10-nano:capture-image", "mc:de10-nano:capture-bundle"]
+    assert targets == [f"--target={one}" for one in wanted]
+    rendered = [paths.BUILD / board.name / "rendered/yocto/kas.yml" for board in (OTHER, BOARD)]
+    assert files == ":".join(map(str, [*rendered, paths.ROOT / "layers/kas/boards.yml"]))
+    assert made.environment["CYCLONE_CAPTURE_BOARDS"] == "de10-nano"
+    place = paths.BUILD / "de0-nano-soc_de10-nano/kas"
+    assert (made.folder, events) == (place, str(place / "events.json"))
+
+
+def test_target_of_several_boards_is_built_for_each() -> None:
+    made = release.command((BOARD, OTHER), Wishes(target="u-boot"), "1.0", SIGNER, {})
+    assert made.argv[2:4] == ["--target=u-boot", "--target=mc:de10-nano:u-boot"]
+
+
+def test_targets_are_those_that_kas_knows() -> None:
+    base = yaml.safe_load((paths.ROOT / "layers/kas/base.yml").read_text())
+    assert (*base["target"],) == release.TARGETS
+
+
+def test_results_are_looked_for_where_bitbake_leaves_each_boards() -> None:
+    place = paths.BUILD / "de0-nano-soc_de10-nano/kas/build"
+    found = [release_results.deployed(board, (OTHER, BOARD)) for board in (BOARD, OTHER)]
+    assert found == [
+        place / "tmp/deploy/images/de0-nano-soc",
+        place / "tmp-de10-nano/deploy/images/de10-nano",
+    ]
+    assert release_results.deployed(OTHER, (OTHER,)) == paths.BUILD / "de10-nano/kas/build/tmp/deploy/images/de10-nano"
+
+
+def test_boards_share_sources_and_built_things_unless_the_user_says_where() -> None:
+    names = ("DL_DIR", "SSTATE_DIR", "BB_HASHSERVE_DB_DIR")
+    one, other = (release.command((board,), Wishes(), "1", SIGNER, {}).environment for board in (BOARD, OTHER))
+    assert [one[name] for name in names] == [other[name] for name in names]
+    assert one["BB_HASHSERVE_DB_DIR"] == one["SSTATE_DIR"] == f"{paths.BUILD}/yocto/sstate-cache"
+    mine = release.command((BOARD,), Wishes(), "1", SIGNER, {"SSTATE_DIR": "/mine", "DL_DIR": "/mine"}).environment
+    assert not {*names} & {*mine}
+
+
+@pytest.mark.parametrize("several", [(BOARD,), (BOARD, OTHER)])
 @pytest.mark.parametrize("wishes", [Wishes(), Wishes(target="captured"), Wishes(None, False, True)])
-def test_kas_understands_the_command(wishes: Wishes) -> None:
-    """Up to the first thing that it wants to read: its file is not there."""
+def test_kas_understands_the_command(wishes: Wishes, several: tuple[boards.Board, ...]) -> None:
+    """Up to the first thing that it wants to read: its file is not there, or not in the checkout."""
     done = subprocess.run(
-        release.command(BOARD, wishes, "1.0", SIGNER, {}).argv, capture_output=True, text=True, check=False
+        release.command(several, wishes, "1.0", SIGNER, {}).argv, capture_output=True, text=True, check=False
     )
     assert "usage:" not in done.stderr
-    assert "kas.yml" in done.stderr
+    assert "kas.yml" in done.stderr or "must belong to the same repository" in done.stderr
 
 
 def test_mirror_of_another_user_is_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.delenv("KAS_PREMIRRORS", raising=False)
     monkeypatch.setenv("OE_MIRRORS", str(tmp_path / "mirror"))
-    made = release.command(BOARD, Wishes(), "1.0", SIGNER, {"OE_MIRRORS": str(tmp_path / "mirror")})
+    made = release.command((BOARD,), Wishes(), "1.0", SIGNER, {"OE_MIRRORS": str(tmp_path / "mirror")})
     release.prepare(made)
     settings = Path(made.environment["GITCONFIG_FILE"]).read_text()
     assert f"directory = {tmp_path}/mirror/rauc/meta-rauc.git\n" in settings
@@ -90,7 +143,7 @@ def test_mirror_of_another_user_is_trusted(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_environment_of_the_user_holds_and_a_mirror_means_no_network(tmp_path: Path) -> None:
     (tmp_path / "mirror/downloads").mkdir(parents=True)
     given = {"RAUC_KEY_FILE": "/mine", "OE_MIRRORS": str(tmp_path / "mirror")}
-    made = release.command(BOARD, Wishes(), "1.0", SIGNER, given)
+    made = release.command((BOARD,), Wishes(), "1.0", SIGNER, given)
     assert "RAUC_KEY_FILE" not in made.environment
     assert made.environment["BB_NO_NETWORK"] == "1"
     assert made.environment["SOURCE_MIRROR_URL"] == f"file://{tmp_path}/mirror/downloads"
@@ -230,9 +283,8 @@ def test_slot_without_its_release_file_is_refused(tmp_path: Path) -> None:
 
 def test_image_that_is_not_sound_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(tmp_path / "deploy")
-    monkeypatch.setattr(release_results, "deployed", lambda _board: tmp_path / "deploy")
     with pytest.raises(ToolError, match=rf"bitbake\n.*\.img has \d+ bytes \(valid: {layout.IMAGE_BYTES}"):
-        release_results.publish_results(BOARD, load_all(), "1.0", "abc", "wrynose")
+        release_results.publish_results(BOARD, tmp_path / "deploy", load_all(), "1.0", "abc", "wrynose")
     assert not manifest.folder(BOARD.name, "yocto").exists()
 
 
@@ -241,9 +293,8 @@ def test_results_are_published_like_the_debian_engines(tmp_path: Path, monkeypat
     made_image = sound_image.make_image(tmp_path)
     made_image.rename(tmp_path / "deploy" / release_results.wanted(BOARD)[f"{BOARD.name}.img"])
     (tmp_path / "deploy" / release.U_BOOT_CONFIG).write_text(sound_image.bitbake_config())
-    monkeypatch.setattr(release_results, "deployed", lambda _board: tmp_path / "deploy")
     monkeypatch.setattr(release_results, "kernel_release", lambda _folder: "6.12.80-capture")
-    made = release_results.publish_results(BOARD, load_all(), "1.0", "abc", "wrynose")
+    made = release_results.publish_results(BOARD, tmp_path / "deploy", load_all(), "1.0", "abc", "wrynose")
     assert made == manifest.load_built(BOARD.name, "yocto")
     assert (made.u_boot, made.kernel) == ("2026.01-capture", "6.12.80-capture")
     assert made.sources[0].suite == "wrynose"
