@@ -70,7 +70,8 @@ def _debian(board: Board, update: bool) -> Manifest:
     steps["overlay"] = overlay.build(board)
     steps["base"] = base.build(recipes)
     loader = steps["u-boot"] / boot_loader.LOADER
-    parts = Parts(steps["kernel"], steps["driver"], steps["overlay"], trust.authority, loader)
+    compiled = [source_package(found) for found in (kernel.source(), uboot.source())]
+    parts = Parts(steps["kernel"], steps["driver"], steps["overlay"], trust.authority, loader, tuple(compiled))
     steps["rootfs"] = rootfs.build(board, steps["base"], parts)
     epoch = int((steps["base"] / "epoch").read_text())
     steps["image"] = image.build(board, steps["u-boot"], steps["rootfs"], epoch)
@@ -78,7 +79,6 @@ def _debian(board: Board, update: bool) -> Manifest:
         board, steps["rootfs"] / "rootfs.ext4", (steps["rootfs"] / "version").read_text().strip(), epoch, trust
     )
     steps["bundle"] = bundle.build(inputs, steps["rootfs"].name)
-    compiled = [source_package(found) for found in (kernel.source(), uboot.source())]
     steps["sbom"] = sbom.build(board.name, steps["rootfs"], rootfs.packages(steps["rootfs"]), compiled, recipes, epoch)
     return publish.publish(board, "debian", steps, describe(board, steps, inputs, compiled, recipes))
 

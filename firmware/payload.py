@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware import accounts, bytecode, render, tool, units
+from firmware import accounts, bytecode, provenance, render, tool, units
 from firmware.board import Board
 from firmware.errors import UserError
+from firmware.manifest import SourcePackage
 from firmware.recipe import Recipe
 from firmware.tree import Tree
 
@@ -47,6 +48,7 @@ class Parts:
     overlay: Path
     keyring: Path
     boot_loader: Path | None = None  # of the board's U-Boot; a board that only tests something needs none
+    sources: tuple[SourcePackage, ...] = ()  # that kernel and U-Boot were compiled from
 
     @property
     def release(self) -> str:
@@ -117,6 +119,12 @@ def release_json(board: Board, version: str, engine: str, kernel_release: str) -
         "fabric_id": board.fabric.id,
     }
     return json.dumps(facts, indent=2) + "\n"
+
+
+def add_provenance(tree: Tree, board: Board, packages: Iterable[Mapping[str, str]], parts: Parts) -> None:
+    """What the slot says of its own making."""
+    tree.file(provenance.BOARD_FILE, provenance.board_text(board))
+    tree.file(provenance.LOCK_FILE, provenance.debian_lock(packages, parts.sources))
 
 
 def install(tree: Tree, board: Board, recipes: list[Recipe], parts: Parts, version: str, scratch: Path) -> None:

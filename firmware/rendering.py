@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from firmware import accounts, boot_loader, lock, overlay, paths, render, uboot, yocto
+from firmware import accounts, boot_loader, lock, overlay, paths, provenance, render, uboot, yocto
 from firmware.board import Board
 from firmware.choice import ENGINES
 from firmware.errors import UserError
 from firmware.recipe import Recipe, for_board
 
 LISTING = ".rendered-files"  # names of the files that the last `write` left, one a line
+PROVENANCE = "provenance"  # folder of the files of firmware/provenance.py
 FABRIC = "fabric/fabric.rbf"  # the bitstream, the only file that no template makes
 
 
@@ -65,8 +66,8 @@ def render_all(board: Board, engine: str | None = None, recipes: Iterable[Recipe
     if engine is not None and engine not in ENGINES:
         raise UserError(f"unknown engine {engine!r} (valid: {', '.join(ENGINES)})")
     known = for_board(board, engine) if recipes is None else list(recipes)
+    layers = lock.layers() if engine != "debian" else []
     if engine != "debian":
-        lock.layers()
         yocto.check_packages(known)
     values: dict[str, Any] = {
         "recipes": known,
@@ -81,7 +82,9 @@ def render_all(board: Board, engine: str | None = None, recipes: Iterable[Recipe
         for row in TABLE
         if engine is None or engine in row.engines
     }
-    if engine != "debian":  # facts as JSON, for what the slot carries of the boot loader; no template is needed
+    if engine != "debian":  # facts as JSON, for the slot: what it was made of, what it carries of the boot loader
+        texts[f"yocto/{PROVENANCE}/{PurePosixPath(provenance.BOARD_FILE).name}"] = provenance.board_text(board)
+        texts[f"yocto/{PROVENANCE}/{PurePosixPath(provenance.LOCK_FILE).name}"] = provenance.yocto_lock(layers)
         variables = uboot.variables(texts["boot/environment.txt"])
         texts[f"yocto/{boot_loader.LOADER}/layout.json"] = boot_loader.layout_text()
         texts[f"yocto/{boot_loader.LOADER}/environment.json"] = boot_loader.environment_text(variables)

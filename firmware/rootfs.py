@@ -20,7 +20,7 @@ from firmware.payload import Parts
 from firmware.stage import Stage
 
 MARGIN_BYTES = 8 << 20
-CODE = ("accounts", "bytecode", "ext4", "payload", "rootfs", "tree", "units")
+CODE = ("accounts", "bytecode", "ext4", "payload", "provenance", "rootfs", "tree", "units")
 
 
 def product_version() -> str:
@@ -42,6 +42,7 @@ def inputs(board: Board, recipes: list[recipe.Recipe], base: Path, parts: Parts)
             "driver": parts.driver.name,
             "overlay": parts.overlay.name,
             "keyring": parts.keyring.read_text(),
+            "sources": repr(parts.sources),
             "boot loader": parts.boot_loader.parent.name if parts.boot_loader else "",
             "recipes": hashlib.sha256("".join(r.model_dump_json() for r in recipes).encode()).hexdigest(),
         },
@@ -70,6 +71,7 @@ def build(board: Board, base: Path, parts: Parts) -> Path:
                 (scratch / sub).mkdir()
             slot = tree.load(base / "tree.json")
             payload.install(slot, board, recipes, parts, version(stage), scratch / "modules")
+            payload.add_provenance(slot, board, json.loads((base / "packages.json").read_text()), parts)
             write(slot, folder / "rootfs.ext4", f"{board.name} {stage.key}", scratch / "ext4")
         (folder / "rootfs.json").write_text((base / "packages.json").read_text())
         (folder / "version").write_text(version(stage) + "\n")

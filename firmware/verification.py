@@ -6,7 +6,8 @@
     structure         firmware/proof.py: MBR, four SPL copies, U-Boot, environment copies, file systems' labels
     boot script       compiled into U-Boot: slots, their partitions, the data partition (firmware/uboot_image.py)
     slot's files      each file that the script loads is in slot A, and is what its name says
-    slot's settings   fw_env.config, RAUC's system.conf and fstab name the layout's places; the release is the board's
+    slot's settings   fw_env.config, RAUC's system.conf and fstab name the layout's places; the release is the board's;
+                      resolved board file and lock are there (firmware/provenance.py)
     U-Boot's config   every line that SPL, layout and boot script rely on took effect, by the names of its release
                       (firmware/uboot_config.py); needs the build's `.config`
     file systems      e2fsck(8) finds nothing to repair in slot A and data
@@ -24,12 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware import board as boards
-from firmware import layout, manifest, paths, proof, release, uboot_config, uboot_image
+from firmware import layout, manifest, paths, proof, provenance, release, uboot_config, uboot_image
 from firmware.board import Board
 from firmware.choice import Choice
 from firmware.errors import UserError
 from firmware.file_system import FileSystem
 from firmware.manifest import Manifest
+from firmware.provenance import BOARD_FILE, LOCK_FILE
 
 RELEASE = "/usr/share/cyclone-capture/release.json"
 FW_ENV, RAUC, FSTAB = "/etc/fw_env.config", "/etc/rauc/system.conf", "/etc/fstab"
@@ -39,7 +41,7 @@ MAGICS = {
     "/boot/board.dtb": (0, b"\xd0\x0d\xfe\xed", "a device tree"),
     "/boot/overlay.dtbo": (0, b"\xd0\x0d\xfe\xed", "a device tree"),
 }
-SETTINGS = (FW_ENV, RAUC, FSTAB, RELEASE)
+SETTINGS = (FW_ENV, RAUC, FSTAB, RELEASE, BOARD_FILE, LOCK_FILE)
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def check_files(loaded: Sequence[str], files: dict[str, bytes]) -> list[str]:
 
 def check_settings(files: dict[str, bytes]) -> list[str]:
     """What in the slot's settings does not agree with the layout."""
-    found = [f"{path} is not in slot A (valid: rendered from the layout)" for path in SETTINGS if path not in files]
+    found = [f"{path} is not in slot A (valid: as the engines put it there)" for path in SETTINGS if path not in files]
     texts = {path: files[path].decode("utf-8", "replace") for path in SETTINGS if path in files}
     if FW_ENV in texts:
         found += check_fw_env(texts[FW_ENV])
@@ -142,8 +144,11 @@ def check_settings(files: dict[str, bytes]) -> list[str]:
         found += check_rauc(texts[RAUC])
     if FSTAB in texts and not re.search(rf"^{layout.DATA.device}\s+/data\s+ext4\s", texts[FSTAB], re.MULTILINE):
         found.append(f"{FSTAB} does not mount {layout.DATA.device} on /data (valid: the data partition)")
-    if RELEASE in texts and _board(texts[RELEASE]) is None:
+    if RELEASE in texts and (board := _board(texts[RELEASE])) is None:
         found.append(f"{RELEASE} names no board (valid: {', '.join(boards.names())})")
+    elif {RELEASE, BOARD_FILE, LOCK_FILE} <= {*texts} and board is not None:
+        engine = str(json.loads(texts[RELEASE]).get("engine"))
+        found += provenance.faults(board.name, engine, texts[BOARD_FILE], texts[LOCK_FILE])
     return found
 
 

@@ -15,7 +15,23 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware import base, board, card, image, layout, payload, recipe, release, render, rootfs, signing, tool, tree
+from firmware import (
+    base,
+    board,
+    card,
+    image,
+    layout,
+    lock,
+    payload,
+    provenance,
+    recipe,
+    release,
+    render,
+    rootfs,
+    signing,
+    tool,
+    tree,
+)
 from firmware.board import Board
 from firmware.errors import UserError
 from firmware.known_hosts import KnownHosts
@@ -110,6 +126,8 @@ def slot(pieces: Pieces, found: Parts, scratch: Path) -> tree.Tree:
         "/usr/share/cyclone-capture/release.json",
         payload.release_json(pieces.board, "0+bitbake", "yocto", found.release),
     )
+    made.file(provenance.BOARD_FILE, provenance.board_text(pieces.board))
+    made.file(provenance.LOCK_FILE, provenance.yocto_lock(lock.layers()))
     return made
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from firmware import board as boards
-from firmware import lock, openembedded, paths, release, rendering, yocto
+from firmware import lock, openembedded, paths, provenance, release, rendering, yocto
 from firmware.openembedded import RAUC, STATIC, BuildFolder
 from tests.golden import tier_one
 from tests.golden.mutations import GATES, GRAPH, MUTATIONS, POPULATE_LIC, SERVICE, Mutation
@@ -193,6 +194,45 @@ def test_a_changed_line_in_the_driver_touches_the_drivers_tasks_only(upstream: d
     changed = {name.partition(":")[0] for name in before if before[name] != after[name]}
     assert changed == {"capture-ring", "capture-image"}
     assert {"captured", "linux-capture", "u-boot"} <= {name.partition(":")[0] for name in before} - changed
+
+
+def test_signatures_do_not_depend_on_the_place_of_the_build(upstream: dict[str, Path], tmp_path: Path) -> None:
+    """Else two checkouts could not share what they have built. OpenEmbedded-Core's image tasks name their TOPDIR."""
+    found = []
+    for place in ("one", "another/and/deeper"):
+        tree = tier_one.plant(tmp_path / place / "tree", boards.DEFAULT_BOARD)
+        build = openembedded.masked(tmp_path / place / "build", upstream, tree.board, tree.layers[1], tree.static)
+        found.append(signatures(build))
+    differ = {name.partition(":")[0] for name in found[0] if found[0][name] != found[1][name]}
+    assert differ == {"capture-image"}
+
+
+def test_key_ring_counts_by_what_is_in_it(upstream: dict[str, Path], rendered: Path, tmp_path: Path) -> None:
+    build = openembedded.masked(tmp_path / "build", upstream, boards.DEFAULT_BOARD, rendered / yocto.LAYER)
+    found = []
+    for name, content in (("a.pem", "one"), ("b.pem", "one"), ("b.pem", "another")):
+        (tmp_path / name).write_text(content)
+        with (build.folder / "conf" / "local.conf").open("a") as stream:
+            stream.write(f'RAUC_KEYRING_FILE = "{tmp_path}/{name}"\n')
+        found.append(signatures(build))
+    assert found[0] == found[1]
+    changed = {name for name in found[2] if found[2][name] != found[1][name]}
+    assert "capture-image:do_rootfs" in changed
+    assert {name.partition(":")[0] for name in changed} == {"capture-image"}
+
+
+def test_image_carries_resolved_board_and_lock(upstream: dict[str, Path], rendered: Path, tmp_path: Path) -> None:
+    """The function that the image's recipe ends up with, run by a shell."""
+    build = openembedded.masked(tmp_path / "build", upstream, boards.DEFAULT_BOARD, rendered / yocto.LAYER)
+    said = build.bitbake("-e", "capture-image").text
+    values = dict(re.findall(r'^(?:export )?(\w+)="(.*)"$', said, re.MULTILINE))
+    assert "capture_provenance" in values["ROOTFS_POSTPROCESS_COMMAND"].split()
+    function = re.search(r"^capture_provenance\(\) \{$.*?^\}$", said, re.MULTILINE | re.DOTALL)
+    assert function is not None
+    script = function[0].replace(values["IMAGE_ROOTFS"], str(tmp_path / "slot")) + "\ncapture_provenance\n"
+    subprocess.run(["/bin/sh", "-ec", script], check=True)
+    texts = [(tmp_path / "slot" / name[1:]).read_text() for name in (provenance.BOARD_FILE, provenance.LOCK_FILE)]
+    assert provenance.faults(boards.DEFAULT_BOARD, "yocto", *texts) == []
 
 
 @pytest.mark.slow

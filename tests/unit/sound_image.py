@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 
 from firmware import board as boards
-from firmware import ext4, image, kconfig, layout, openembedded, render, uboot
+from firmware import ext4, image, kconfig, layout, lock, openembedded, provenance, render, uboot
 from firmware.board import Board
 from firmware.tree import Tree
 from tests.unit.test_proof import make_spl, make_table, make_uboot
@@ -40,7 +40,9 @@ def slot_files() -> dict[str, bytes]:
         "/etc/fw_env.config": render.text("update/fw_env.config.j2", board()),
         "/etc/rauc/system.conf": render.text("update/system.conf.j2", board()),
         "/etc/fstab": render.text("base/fstab.j2", board()),
-        "/usr/share/cyclone-capture/release.json": '{"board": "sockit", "version": "1"}',
+        "/usr/share/cyclone-capture/release.json": '{"board": "sockit", "version": "1", "engine": "yocto"}',
+        provenance.BOARD_FILE: provenance.board_text(board()),
+        provenance.LOCK_FILE: provenance.yocto_lock(lock.layers()),
     }
     return {
         "/boot/zImage": bytes(0x24) + b"\x18\x28\x6f\x01",

@@ -14,6 +14,7 @@ from firmware import board as boards
 from firmware import image, layout, render, rendering, verification
 from firmware.choice import Choice
 from firmware.errors import UserError
+from firmware.provenance import BOARD_FILE, LOCK_FILE, board_text, debian_lock
 from tests.unit import sound_image
 from tests.unit.test_proof import HEADER, UBOOT
 
@@ -108,6 +109,19 @@ def test_u_boot_without_a_boot_script_is_named(sound: Path) -> None:
         ({"/etc/rauc/system.conf": b"device=x"}, "system.conf: .*valid: RAUC's system.conf"),
         ({"/etc/fstab": b"/dev/mmcblk0p3 /data ext4 x\n"}, "/etc/fstab does not mount /dev/mmcblk0p4 on /data"),
         ({"/usr/share/cyclone-capture/release.json": b"{}"}, r"release.json names no board .valid: .*sockit"),
+        ({BOARD_FILE: None}, "board.json is not in slot A"),
+        ({BOARD_FILE: b"{}"}, r"board.json: Field required .valid: the resolved board file"),
+        (
+            {BOARD_FILE: board_text(boards.load("de10-nano")).encode()},
+            r"board.json is of board 'de10-nano' .valid: 'sockit'",
+        ),
+        ({LOCK_FILE: None}, "lock.json is not in slot A"),
+        ({LOCK_FILE: b"[]"}, r"lock.json does not say what was used .valid: engine 'yocto' with layers"),
+        ({LOCK_FILE: b'{"engine": "yocto", "layers": {}}'}, "lock.json does not say what was used"),
+        (
+            {LOCK_FILE: debian_lock([{"name": "a", "version": "1"}], []).encode()},
+            "lock.json does not say what was used",
+        ),
     ],
 )
 def test_slot_that_does_not_fit_is_named(sound: Path, tmp_path: Path, changes: sound_image.Changes, said: str) -> None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Gives the image the slot layout of docs/interfaces.md: U-Boot finds /boot/zImage, board.dtb, overlay.dtbo and fabric.rbf
-# under these names, as files (not links); RAUC its keyring; /usr/share/cyclone-capture/release.json says what the slot holds.
+# under these names, as files (not links); RAUC its keyring; /usr/share/cyclone-capture says what the slot holds (release.json)
+# and what it was made of (board.json, lock.json; firmware/provenance.py).
 #
 #   RAUC_KEYRING_FILE           certificates that a bundle's signature must chain to; required
 #   CYCLONE_CAPTURE_VERSION     version of the image
@@ -21,7 +22,16 @@ EXTRA_USERS_PARAMS = "\
     useradd --uid 1000 ${@"--groups ${PERSON_GROUPS}" if d.getVar("PERSON_GROUPS") else ""} ${PERSON} operator; \
     useradd --uid 1001 --groups systemd-journal${@",${PERSON_GROUPS}" if d.getVar("PERSON_GROUPS") else ""} ${PERSON} engineer;"
 
-ROOTFS_POSTPROCESS_COMMAND += "capture_overrides capture_folders capture_boot_files capture_keyring capture_release"
+ROOTFS_POSTPROCESS_COMMAND += "capture_overrides capture_folders capture_boot_files capture_keyring capture_release capture_provenance"
+
+# Files that no recipe brings: what is in them counts for the signature, not where they are on the build host.
+CYCLONE_CAPTURE_PROVENANCE = "${CYCLONE_CAPTURE_RENDERED}/yocto/provenance"
+do_rootfs[file-checksums] += "\
+    ${CYCLONE_CAPTURE_PROVENANCE}/board.json:True \
+    ${CYCLONE_CAPTURE_PROVENANCE}/lock.json:True \
+    ${@"${RAUC_KEYRING_FILE}:True" if d.getVar("RAUC_KEYRING_FILE") else ""}"
+capture_provenance[vardepsexclude] += "CYCLONE_CAPTURE_PROVENANCE"
+capture_keyring[vardepsexclude] += "RAUC_KEYRING_FILE"
 
 # Files that base-files or netbase own (firmware/yocto.py, CONTESTED)
 capture_overrides() {
@@ -43,6 +53,12 @@ capture_keyring() {
         bbfatal "RAUC_KEYRING_FILE names no file: the board could not tell a genuine upgrade from a forged one"
     fi
     install -D -m 0644 "${RAUC_KEYRING_FILE}" "${IMAGE_ROOTFS}${sysconfdir}/rauc/keyring.pem"
+}
+
+capture_provenance() {
+    for name in board.json lock.json; do
+        install -D -m 0644 "${CYCLONE_CAPTURE_PROVENANCE}/$name" "${IMAGE_ROOTFS}${datadir}/cyclone-capture/$name"
+    done
 }
 
 capture_boot_files() {
