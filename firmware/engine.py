@@ -7,6 +7,7 @@ The manifest is written last; while files are being replaced there is none, so n
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -127,6 +128,15 @@ def bundle_inputs(board: Board) -> bundle.Inputs:
         raise UserError(f"the cache no longer holds what {board.name} was built from (valid: run ./inv build)")
     epoch = int((origin / "epoch").read_text())
     return bundle.Inputs(board, folder / "rootfs.ext4", found.version, epoch, signing.chosen())
+
+
+def git_epoch() -> str:
+    """When the checkout was committed, in seconds (`SOURCE_DATE_EPOCH`: another time); empty when git does not know."""
+    if given := os.environ.get("SOURCE_DATE_EPOCH"):
+        return given
+    command = ["git", "log", "-1", "--format=%ct"]
+    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)  # noqa: S603  # argv
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def git_description() -> str:

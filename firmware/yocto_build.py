@@ -25,6 +25,8 @@ from firmware.errors import ToolError, UserError
 from firmware.manifest import Manifest
 from firmware.release import Wishes
 
+EPOCH = "CYCLONE_CAPTURE_EPOCH"
+
 
 def version() -> str:
     """Version of what is built: the product's, and the commit; CYCLONE_CAPTURE_VERSION is another."""
@@ -38,7 +40,9 @@ def _prepared(boards: Sequence[Board], wishes: Wishes) -> release.Command:
         check_target(wishes.target)
     wanted = doctor_yocto.TARGET_BYTES if wishes.target or wishes.shell else doctor_yocto.BUILD_BYTES
     doctor.require(doctor_yocto.examine(boards, wanted))
-    made = release.command(boards, wishes, version(), signing.chosen(), os.environ)
+    given = {EPOCH: engine.git_epoch(), **os.environ}
+    made = release.command(boards, wishes, version(), signing.chosen(), given)
+    made.environment[EPOCH] = given[EPOCH]
     for board in boards:
         rendering.check(board)
     release.prepare(made)

@@ -235,6 +235,25 @@ def test_image_carries_resolved_board_and_lock(upstream: dict[str, Path], render
     assert provenance.faults(boards.DEFAULT_BOARD, "yocto", *texts) == []
 
 
+def test_image_has_the_commits_time_and_nothing_random(
+    upstream: dict[str, Path], rendered: Path, tmp_path: Path
+) -> None:
+    found = []
+    for place, version in (("one", "1"), ("two", "1"), ("three", "2")):
+        build = openembedded.masked(tmp_path / place, upstream, boards.DEFAULT_BOARD, rendered / yocto.LAYER)
+        with (build.folder / "conf" / "local.conf").open("a") as stream:
+            stream.write(f'CYCLONE_CAPTURE_EPOCH = "1796000000"\nCYCLONE_CAPTURE_VERSION = "{version}"\n')
+        said = build.bitbake("-e", "capture-image").text
+        values = dict(re.findall(r'^(?:export )?(\S+)="(.*)"$', said, re.MULTILINE))
+        assert values["REPRODUCIBLE_TIMESTAMP_ROOTFS"] == "1796000000"
+        slot, data = values["CYCLONE_CAPTURE_SLOT_UUID"], values["CYCLONE_CAPTURE_DATA_UUID"]
+        assert re.search(rf"^\s+oe_mkext234fs ext4 -i .* -U {slot} -E hash_seed={slot}$", said, re.MULTILINE)
+        assert f" --fsuuid={data} " in said  # the card's description, filled in
+        found.append((slot, data))
+    assert found[0] == found[1]
+    assert len({*found[0], *found[2]}) == 4
+
+
 @pytest.mark.slow
 def test_devtool_takes_driver_and_service(upstream: dict[str, Path], rendered: Path, tmp_path: Path) -> None:
     """With the checkout as source tree (externalsrc), so that an engineer's changes are built where they are made."""

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from firmware import board as boards
-from firmware import layout, manifest, paths, release, release_results, verification, yocto_build
+from firmware import engine, layout, manifest, paths, release, release_results, verification, yocto_build
 from firmware.errors import ToolError, UserError
 from firmware.recipe import load_all
 from firmware.release import Command, Wishes
@@ -98,6 +98,13 @@ def test_target_of_several_boards_is_built_for_each() -> None:
 def test_targets_are_those_that_kas_knows() -> None:
     base = yaml.safe_load((paths.ROOT / "layers/kas/base.yml").read_text())
     assert (*base["target"],) == release.TARGETS
+
+
+def test_time_of_an_image_is_its_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert int(engine.git_epoch()) > 1_700_000_000
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    assert engine.git_epoch() == "1"
 
 
 def test_results_are_looked_for_where_bitbake_leaves_each_boards() -> None:

@@ -6,6 +6,7 @@
 #
 #   RAUC_KEYRING_FILE           certificates that a bundle's signature must chain to; required
 #   CYCLONE_CAPTURE_VERSION     version of the image
+#   CYCLONE_CAPTURE_EPOCH       when it was committed, in seconds: the time of every file, and the board's first idea of time
 #   CYCLONE_CAPTURE_FABRIC_ID   set by the machine
 #   CYCLONE_CAPTURE_GROUPS      groups of the recipes' users, which both people are in; set by the image
 
@@ -13,6 +14,19 @@ inherit extrausers linux-kernel-base
 
 CYCLONE_CAPTURE_VERSION ??= "0"
 RAUC_KEYRING_FILE ??= ""
+
+# Two builds of one commit are to be the same (docs/yocto.md): times and identities that would be now, or random. Without an
+# epoch OpenEmbedded-Core's own holds, of 2018, at which no certificate is valid yet.
+CYCLONE_CAPTURE_EPOCH ??= "1520598896"
+REPRODUCIBLE_TIMESTAMP_ROOTFS = "${CYCLONE_CAPTURE_EPOCH}"
+CYCLONE_CAPTURE_SLOT_UUID = "${@capture_uuid(d, "slot")}"
+CYCLONE_CAPTURE_DATA_UUID = "${@capture_uuid(d, "data")}"
+EXTRA_IMAGECMD:append:ext4 = " -U ${CYCLONE_CAPTURE_SLOT_UUID} -E hash_seed=${CYCLONE_CAPTURE_SLOT_UUID}"
+
+def capture_uuid(d, name):
+    """Identity of a file system: of the board, the version and its name."""
+    import uuid
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, " ".join((d.getVar("MACHINE"), d.getVar("CYCLONE_CAPTURE_VERSION"), name))))
 
 # As firmware/accounts.py. Log-in is by key only: no password fits "*". Who is an engineer may read the journal, too.
 CYCLONE_CAPTURE_GROUPS ??= ""
