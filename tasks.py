@@ -87,6 +87,7 @@ def render(_context: Context, board: str | None = None, engine: str | None = Non
         "target": "yocto: build this recipe alone",
         "debug": "yocto: with the kernel's flavour for tests; nothing is published",
         "shell": "yocto: a shell with bitbake and devtool, in place of the build",
+        "cve": "yocto: look the image up in the databases of known vulnerabilities; nothing is published",
     }
 )
 @guarded
@@ -98,13 +99,14 @@ def build(
     target: str | None = None,
     debug: bool = False,
     shell: bool = False,
+    cve: bool = False,
 ) -> None:
     """Make the image, the bundle, the SBOM and the manifest; what has not changed is not made again."""
     from firmware import engine as engines
     from firmware import release, yocto_build
 
     choice = CHOICE.update(board, engine)
-    wishes = release.Wishes(target, debug, shell)
+    wishes = release.Wishes(target, debug, shell, cve)
     if wishes != release.Wishes():
         print(yocto_build.only(choice.boards, choice.engine, wishes))
         return

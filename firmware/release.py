@@ -32,6 +32,7 @@ EVERY = 10.0  # seconds between two lines
 POLL = 0.5
 GRACE = 20.0  # seconds that BitBake's client has to end when its server is gone: a killed one it waits for forever
 DEBUG = "layers/kas/debug.yml"
+CVE = "layers/kas/cve.yml"
 SEVERAL = "layers/kas/boards.yml"
 TARGETS = ("capture-image", "capture-bundle")  # as layers/kas/base.yml has them
 OTHERS = "CYCLONE_CAPTURE_BOARDS"  # environment: the boards that are not the default configuration
@@ -41,11 +42,13 @@ U_BOOT_CONFIG = "u-boot.config"  # U-Boot's .config among the results
 
 @dataclass(frozen=True)
 class Wishes:
-    """What of the build is wanted: one `target` alone, the kernel's flavour for tests, a shell instead."""
+    """What of the build is wanted: one `target` alone, the kernel's flavour for tests, a shell instead, or the image
+    looked up in the databases of known vulnerabilities."""
 
     target: str | None = None
     debug: bool = False
     shell: bool = False
+    cve: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def command(
     # of two kas files that say the machine, the later one holds
     files = [str(rendering.folder(board) / "yocto" / "kas.yml") for board in (*others, first)]
     files += [str(paths.ROOT / SEVERAL)] * bool(others) + [str(paths.ROOT / DEBUG)] * wishes.debug
+    files += [str(paths.ROOT / CVE)] * wishes.cve
     argv = [str(Path(sys.executable).with_name("kas"))]
     if wishes.shell:
         argv += ["shell", ":".join(files)]
@@ -140,7 +144,7 @@ def command(
 
 def _options(wishes: Wishes, others: Iterable[Board]) -> list[str]:
     """Targets, as far as kas does not know them itself, and whether there is something to attest."""
-    targets = [wishes.target] if wishes.target else list(TARGETS)
+    targets = [wishes.target] if wishes.target else list(TARGETS[:1] if wishes.cve else TARGETS)
     wanted = [*targets, *(f"mc:{board.name}:{target}" for board in others for target in targets)]
     attest = [] if wishes.target else ["--provenance=mode=min"]
     return [*attest, *(f"--target={one}" for one in wanted if tuple(wanted) != TARGETS)]

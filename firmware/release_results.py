@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from firmware import bundle, image, manifest, openembedded, payload, publish, release, tool
+from firmware import bundle, image, manifest, openembedded, paths, payload, publish, release, tool
 from firmware.board import STREAM_PORT, Board
 from firmware.errors import ToolError
 from firmware.manifest import Content, Manifest, Promises, SourcePackage
@@ -41,6 +41,24 @@ def wanted(board: Board) -> dict[str, str]:
         "u-boot-with-spl.sfp": "u-boot-with-spl.sfp",
         release.U_BOOT_CONFIG: release.U_BOOT_CONFIG,
     }
+
+
+def cve_reports(boards: Sequence[Board]) -> list[Path]:
+    """Reports on known vulnerabilities of each board's image, for people and for programs, in `build/<board>/reports/`.
+
+    Raises ToolError when BitBake left none.
+    """
+    placed = []
+    for board in boards:
+        for name, theirs in (("cve.txt", "cve.txt"), ("cve.json", "sbom-cve-check.yocto.json")):
+            source = deployed(board, boards) / f"capture-image-{board.name}.rootfs.{theirs}"
+            if not source.is_file():
+                raise ToolError(["bitbake"], 0, f"no {source}", "was the image looked up?")
+            target = paths.BUILD / board.name / "reports" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            placed.append(target)
+    return placed
 
 
 def collect(board: Board, source: Path) -> Path:

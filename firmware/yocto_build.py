@@ -82,9 +82,14 @@ def build(boards: Sequence[Board]) -> list[Manifest]:
 
 
 def only(boards: Sequence[Board], engine_name: str, wishes: Wishes) -> str:
-    """A target alone, the debug flavour, or a shell with BitBake in it; nothing is published. Raises FirmwareError."""
+    """A target, the debug flavour, a shell with BitBake, or a look for known vulnerabilities; nothing is published.
+
+    Raises FirmwareError.
+    """
     if engine_name != "yocto":
-        raise UserError("--target, --debug and --shell are the Yocto engine's (valid: with --engine=yocto)")
+        raise UserError("--target, --debug, --shell and --cve are the Yocto engine's (valid: with --engine=yocto)")
+    if wishes.cve and (wishes.target or wishes.shell or wishes.debug):
+        raise UserError("--cve looks at the image that is shipped (valid: without --target, --debug and --shell)")
     made = _prepared(boards, wishes)
     if wishes.shell:
         status = subprocess.call(made.argv, env={**os.environ, **made.environment})  # noqa: S603  # argv, no shell
@@ -92,4 +97,6 @@ def only(boards: Sequence[Board], engine_name: str, wishes: Wishes) -> str:
             raise ToolError(made.argv[:3], status, "", "the shell's own status")
         return ""
     with tool.step(f"bitbake {wishes.target or ''}".strip()):
-        return release.summary(release.run(made))
+        said = release.summary(release.run(made))
+    reports = release_results.cve_reports(boards) if wishes.cve else []
+    return "\n".join([said, *map(str, reports)])

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.golden
 
 UPSTREAM = "layers/upstream.yml"
 LOCK = "layers/upstream.lock.yml"
-FRAGMENTS = [f"layers/kas/{axis}.yml" for axis in ("base", "engine", "mirrors", "debug", "boards")]
+FRAGMENTS = [f"layers/kas/{axis}.yml" for axis in ("base", "engine", "mirrors", "debug", "boards", "cve")]
 
 
 def kas_file(name: str) -> dict[str, Any]:

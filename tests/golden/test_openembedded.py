@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from firmware import board as boards
-from firmware import lock, openembedded, paths, provenance, release, rendering, yocto
+from firmware import lock, openembedded, paths, provenance, release, rendering, yaml_file, yocto
 from firmware.openembedded import RAUC, STATIC, BuildFolder
 from tests.golden import tier_one
 from tests.golden.mutations import GATES, GRAPH, MUTATIONS, POPULATE_LIC, SERVICE, Mutation
@@ -252,6 +252,26 @@ def test_image_has_the_commits_time_and_nothing_random(
         found.append((slot, data))
     assert found[0] == found[1]
     assert len({*found[0], *found[2]}) == 4
+
+
+@pytest.mark.parametrize("network", [True, False])
+def test_vulnerabilities_are_looked_up_when_asked(network: bool, upstream: dict[str, Path], tmp_path: Path) -> None:
+    """With a network by OpenEmbedded-Core's own fragment: the newest databases. Without, what a mirror holds."""
+    rendering.write(boards.load(boards.DEFAULT_BOARD), tmp_path / "rendered")
+    layer = tmp_path / "rendered" / yocto.LAYER
+    build = openembedded.masked(tmp_path / "build", upstream, boards.DEFAULT_BOARD, layer)
+    fragment = yaml_file.read(paths.ROOT / release.CVE)["local_conf_header"]["cve"]
+    with (build.folder / "conf" / "local.conf").open("a") as stream:
+        stream.write(f'{fragment}\nBB_NO_NETWORK = "{int(not network)}"\n')
+    said = build.bitbake("-e", "capture-image").text
+    values = dict(re.findall(r'^(?:export )?(\S+)="(.*)"$', said, re.MULTILINE))
+    assert "sbom-cve-check" in values["IMAGE_CLASSES"].split()
+    assert values["SPDX_INCLUDE_VEX"] == "all"
+    assert ("core/yocto/sbom-cve-check" in values["OE_FRAGMENTS"].split()) is network
+    assert ("${AUTOREV}" in said) is network
+    if not network:
+        said = build.bitbake("-n", "capture-image").text
+        assert re.search(r"capture-image\.bb:do_sbom_cve_check\)", said), said
 
 
 @pytest.mark.slow

@@ -100,6 +100,27 @@ def test_targets_are_those_that_kas_knows() -> None:
     assert (*base["target"],) == release.TARGETS
 
 
+def test_vulnerabilities_are_those_of_what_is_shipped() -> None:
+    for wishes in (Wishes("captured", cve=True), Wishes(debug=True, cve=True), Wishes(None, False, True, True)):
+        with pytest.raises(UserError, match=r"--cve looks at the image that is shipped \(valid: without --target"):
+            yocto_build.only((BOARD,), "yocto", wishes)
+    made = release.command((BOARD,), Wishes(cve=True), "1.0", SIGNER, {})
+    assert "--target=capture-image" in made.argv
+    assert made.argv[-4].endswith(f":{paths.ROOT}/layers/kas/cve.yml")
+
+
+def test_reports_on_vulnerabilities_are_put_where_reports_are(tmp_path: Path) -> None:
+    place = release_results.deployed(BOARD, (BOARD,))
+    with pytest.raises(ToolError, match=r"no .*capture-image-de0-nano-soc\.rootfs\.cve\.txt"):
+        release_results.cve_reports((BOARD,))
+    place.mkdir(parents=True)
+    for theirs in ("cve.txt", "sbom-cve-check.yocto.json"):
+        (place / f"capture-image-{BOARD.name}.rootfs.{theirs}").write_text(theirs)
+    made = release_results.cve_reports((BOARD,))
+    assert made == [paths.BUILD / BOARD.name / "reports" / name for name in ("cve.txt", "cve.json")]
+    assert made[1].read_text() == "sbom-cve-check.yocto.json"
+
+
 def test_time_of_an_image_is_its_commits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     assert int(engine.git_epoch()) > 1_700_000_000
