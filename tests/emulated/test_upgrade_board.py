@@ -82,6 +82,7 @@ def test_engineer_may_do_what_is_listed_and_no_more(linux: Linux, inputs: bundle
     with target:
         for command in (["sh", "-c", "id"], ["cat", "/data/identity/update.key"], ["field-update", "factory-reset"]):
             assert target.run(command, sudo=True).status, f"{command} is allowed"
+        assert target.run(["rauc", "status"]).status, "RAUC answers who is not root"
         assert "health" in target.output(["field-update", "status"], sudo=True)
         assert "state" in target.output(["capturectl", "status", "--json"])
         assert target.output(["journalctl", "-u", "field-update-boot", "-o", "cat", "--no-pager"])

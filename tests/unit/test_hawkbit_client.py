@@ -61,6 +61,7 @@ def test_image_with_the_client() -> None:
     assert "    hawkbit-client \\\n" in texts["yocto/meta-board/recipes-capture/images/capture-image.bb"]
     made = texts["yocto/meta-board/recipes-capture/hawkbit-client/hawkbit-client_1.0.bb"]
     assert 'SYSTEMD_SERVICE:${PN} = "hawkbit-client.service"' in made
+    assert "/dbus.conf ${D}${sysconfdir}/dbus-1/system.d/hawkbit-client.conf\n" in made
     assert re.search(r"RDEPENDS:\$\{PN\} \+= .*rauc-hawkbit-updater", made)
     settings = json.loads(texts["recipes/hawkbit-client/usr/share/cyclone-capture/hawkbit.json"])
     assert Settings(**settings) == Settings("de0-nano-soc", "hawkbit.example.org", "DEFAULT", "target", True)

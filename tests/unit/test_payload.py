@@ -129,6 +129,7 @@ def test_interfaces_are_kept(parts: Parts, tmp_path: Path) -> None:
         "fabric_id": board.load("sockit").fabric.id,
     }
     assert slot["/etc/sudoers.d/operator"].mode == 0o440
+    assert '<deny send_destination="de.pengutronix.rauc"/>' in slot.text("/etc/dbus-1/system-local.conf")
     assert slot["/etc/systemd/system/multi-user.target.wants/ssh.service"].target == "/etc/systemd/system/ssh.service"
     assert slot["/etc/systemd/system/systemd-sysusers.service"].target == "/dev/null"
 
