@@ -76,6 +76,17 @@ def test_reasons_are_said_line_by_line_with_a_status_of_their_own(
     assert not (tmp_path / "data").exists()
 
 
+def test_nobody_but_its_owner_can_hold_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may open it to read may lock it: then nothing is reverted at the deadline, and nothing is ever upgraded."""
+    monkeypatch.setattr(cli, "RUN", tmp_path)
+    with cli._lock():
+        assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+        with pytest.raises(Failure, match="another field-update is at work"), cli._lock():
+            pass
+    with cli._lock():
+        pass
+
+
 def test_rauc_is_asked_once_for_its_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
     status = json.dumps({"slots": [{"r": {"bootname": name, "device": f"/dev/{name}"}} for name in "AB"]})

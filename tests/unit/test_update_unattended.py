@@ -129,6 +129,11 @@ def test_a_board_that_is_not_ready_refuses(device: Device, make: Callable[[Devic
     assert device.store.load()[0] == before
 
 
+def test_nobody_but_its_owner_can_hold_the_lock(device: Device) -> None:
+    device.begin()
+    assert (device.places.run / "lock").stat().st_mode & 0o777 == 0o600
+
+
 def test_while_field_update_is_at_work(device: Device) -> None:
     with (device.places.run / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

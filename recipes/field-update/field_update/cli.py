@@ -27,6 +27,7 @@ import argparse
 import contextlib
 import fcntl
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -127,7 +128,8 @@ def _data() -> Data:
 def _lock() -> Iterator[None]:
     """One command at a time changes anything. Raises Failure when another one is at it."""
     RUN.mkdir(mode=0o755, exist_ok=True)
-    with (RUN / "lock").open("w") as lock:
+    # 0600: who may open it, if only to read, may lock it
+    with os.fdopen(os.open(RUN / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -147,7 +147,7 @@ def _environment(run: Path) -> str:
 def _at_work(run: Path) -> bool:
     """Whether a `field-update` that changes something holds its lock."""
     run.mkdir(mode=0o755, exist_ok=True)
-    descriptor = os.open(run / "lock", os.O_WRONLY | os.O_CREAT, 0o644)
+    descriptor = os.open(run / "lock", os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
