@@ -35,9 +35,11 @@ Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 def _is_host(text: str) -> str:
     try:
-        parse_host(text)
+        found = parse_host(text)
     except UserError as error:
         raise ValueError(str(error).removeprefix("--host: ")) from error
+    if found.jump:  # else it would be gone by in silence
+        raise ValueError(f"{text!r} is no host of a fleet (valid: [user@]name[:port]; one to go through: group's jump)")
     return text
 
 

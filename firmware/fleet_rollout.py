@@ -2,8 +2,10 @@
 """`./inv deploy --fleet=fleet.yaml`: one bundle to many boards, in waves, with one table and one JSON of results.
 
 The bundle is inspected once; then each board has its own deploy, in a thread, with its own log. What is known so far is
-in `build/reports/fleet.json` at any time: begun again, boards that have the bundle already are left alone, the others
-are tried again. The boards' logs are beside it, in `fleet/`.
+in `build/reports/fleet.json` at any time: begun again, boards that have the bundle already are left alone (unless it is
+forced on them), the others are tried again. The boards' logs are beside it, in `fleet/`. Ctrl-C ends what is under way
+in an orderly manner and begins nothing more; once more, it leaves the boards alone: they go back, or wait for the next
+`deploy`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from firmware import deploy, fleet, paths
 from firmware.board import STREAM_PORT
 from firmware.choice import Host
+from firmware.crew import Crew
 from firmware.deploy import Offer, Plan
 from firmware.errors import FirmwareError, TargetError
 from firmware.fleet import Fleet, Member
@@ -71,7 +73,7 @@ class Rollout:
     def run(self, chosen: Sequence[Member], accept: Accept | None = None, plan: Plan = deploy.PLAN) -> None:
         """Bring the bundle to the boards. Raises TargetError when not all of them have it at the end."""
         deploy.check_bundle(self._offer)
-        done = self._known(plan.boot_loader)
+        done = {} if plan.force else self._known(plan.boot_loader)
         plans = fleet.waves(self._fleet, list(chosen))
         for number, wave in enumerate(plans):
             for member in wave:
@@ -93,9 +95,19 @@ class Rollout:
         if not wave:
             return
         self._say(f"wave {number}: {', '.join(member.name for member in wave)}")
-        with ThreadPoolExecutor(self._fleet.concurrency, "board") as pool:
-            for result in pool.map(lambda member: self._board(member, number, accept, plan), wave):
-                self._say(f"  {result.name}: {result.action} {result.reason}".rstrip())
+        crew = Crew(lambda member: self._board(member, number, accept, plan), wave, self._fleet.concurrency)
+        try:
+            for result in crew.results():
+                self._tell(result)
+        except BaseException:
+            names = ", ".join(member.name for member in crew.stop())
+            self._say(f"no further board is begun; waited for: {names or 'none'} (Ctrl-C leaves them alone)")
+            for result in crew.rest():
+                self._tell(result)
+            raise
+
+    def _tell(self, result: Result) -> None:
+        self._say(f"  {result.name}: {result.action} {result.reason}".rstrip())
 
     def _board(self, member: Member, wave: int, accept: Accept | None, plan: Plan) -> Result:
         started = time.monotonic()

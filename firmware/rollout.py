@@ -58,8 +58,8 @@ class Scope:
         """Raise UserError for options that would be without effect: who gives one relies on it."""
         if self.only and (wish != WISH or self.fleet):
             raise UserError("--only pushes a part at once, without an upgrade (valid: with --host alone)")
-        if self.fleet and (host or wish.boot_loader):
-            raise UserError("--fleet: its own boards, and no boot loader (valid: without --host and --boot-loader)")
+        if self.fleet and host:
+            raise UserError("--fleet: its own boards (valid: without --host)")
         if (self.group or self.tag) and not self.fleet:
             raise UserError("--group, --tag: of which boards? (valid: with --fleet=FILE)")
 

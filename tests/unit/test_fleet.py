@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +66,8 @@ def load(tmp_path: Path, text: str = GOOD) -> Fleet:
         ("b1, b2", "b1, b1", "b1: more than once in the fleet"),
         ("b1, b2", "b1, 'b 2'", "'b 2' is no host"),
         ("me@gate:2222", "me@:1", "'me@:1' is no host"),
+        ("b1, b2", "b1, 'gate,b2'", r"'gate,b2' is no host of a fleet .valid: \[user@\]name\[:port\]; .*group's jump"),
+        ("me@gate:2222", "gate,inner", r"jump: 'gate,inner' is no host of a fleet"),
         ("b1, b2, {host: b3, tags: [canary]}", "", r"hosts: \[\] is not valid: List should have at least 1 item"),
     ],
 )
@@ -201,6 +205,51 @@ def test_it_goes_on_where_it_ended(tmp_path: Path, offer: Offer) -> None:
     assert set(roll(tmp_path, offer, again).values()) == {"committed"}
     assert "b3" not in again.boards, "it has the bundle, and is left alone"
     assert {"b1", "b2", "b6:2022"} <= set(again.boards)
+
+
+def test_boards_that_have_the_bundle_get_it_again_when_forced(tmp_path: Path, offer: Offer) -> None:
+    """Such as one that was rolled back by hand, behind the results' back."""
+    roll(tmp_path, offer, Played())
+    again = Played()
+    assert set(roll(tmp_path, offer, again, Plan(force=True)).values()) == {"committed"}
+    assert len(again.boards) == 6
+
+
+def test_interrupted_fleet_ends_what_is_under_way_and_begins_nothing_more(tmp_path: Path, offer: Offer) -> None:
+    played, said = Played(), list[str]()
+    interrupted, begun = threading.Event(), threading.Event()
+
+    def reach(member: Member) -> ssh.Target:
+        if member.name in ("b1", "b2"):  # the two of the second wave: at work, when Ctrl-C comes
+            begun.set()
+            assert interrupted.wait(30)
+        return played(member)
+
+    def say(text: str) -> None:
+        said.append(text)
+        if "no further board" in text:
+            interrupted.set()
+
+    def press() -> None:
+        assert begun.wait(30)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    found = load(tmp_path)
+    made = Rollout(found, offer, reach, tmp_path / "fleet.json", say)
+    presser = threading.Thread(target=press)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    try:
+        presser.start()
+        with pytest.raises(KeyboardInterrupt):
+            made.run(fleet.members(found))
+    finally:
+        presser.join()
+        signal.signal(signal.SIGINT, before)
+    actions = {name: result.action for name, result in made.results.items()}
+    assert actions == dict.fromkeys(("b1", "b2", "b3"), "committed") | dict.fromkeys(("b4", "b5", "b6:2022"), "waiting")
+    assert "no further board is begun; waited for: b1, b2 (Ctrl-C leaves them alone)" in said
+    assert {"b1", "b2"} <= {each["name"] for each in json.loads((tmp_path / "fleet.json").read_text())["boards"]}
+    assert set(roll(tmp_path, offer, played).values()) == {"committed"}
 
 
 LOADER = Plan(boot_loader=True)

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from invoke.context import Context
 
+import tasks
 from firmware import bundle, engine, manifest, rollout, slots
 from firmware import deploy as upgrade
 from firmware.choice import Choice
@@ -57,8 +59,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
         (Scope(only="captured"), Wish(dry_run=True), None, r"--only .*valid: with --host alone"),
         (Scope(only="captured"), Wish(accept=False), None, r"--only .*valid: with --host alone"),
         (Scope(only="captured", fleet="f.yaml"), Wish(), None, r"--only .*valid: with --host alone"),
-        (Scope(fleet="f.yaml"), Wish(), "board-7", r"--fleet: .*valid: without --host"),
-        (Scope(fleet="f.yaml"), Wish(boot_loader=True), None, r"--fleet: .*valid: without --host and --boot-loader"),
+        (Scope(fleet="f.yaml"), Wish(), "board-7", r"--fleet: its own boards .valid: without --host.$"),
         (Scope(group="hall-a"), Wish(), "board-7", r"--group, --tag: .*valid: with --fleet=FILE"),
         (Scope(tag="canary"), Wish(), None, r"--group, --tag: .*valid: with --fleet=FILE"),
     ],
@@ -72,6 +73,14 @@ def test_options_that_go_together_are_taken() -> None:
     Scope().check(Wish(dry_run=True, boot_loader=True), "board-7")
     Scope(only="captured").check(Wish(), "board-7")
     Scope(fleet="f.yaml", group="hall-a", tag="canary").check(Wish(dry_run=True, accept=False), None)
+    Scope(fleet="f.yaml").check(Wish(boot_loader=True), None)
+
+
+def test_command_line_brings_a_fleet_its_boot_loader(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Wish] = []
+    monkeypatch.setattr(rollout, "to_fleet", lambda _choice, _file, wish, *_more: seen.append(wish))
+    tasks.deploy(Context(), fleet="f.yaml", boot_loader=True)
+    assert seen == [Wish(boot_loader=True)]
 
 
 def test_upgrade_that_went_back_fails_with_its_reason(asked: Asked) -> None:
