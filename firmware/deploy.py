@@ -188,6 +188,8 @@ def install(target: Target, offer: Offer, found: Survey, plan: Plan = PLAN, say:
         return Outcome("checked", slot, version)
     say(f"{target.name} runs {version} in slot {slot}; {offer.version} goes into the other one")
     asks = ["--ready", *asks] if ready else []
+    if found.status.get("knows_pending") and not pending(found.status):
+        asks.append(transfer.UNLESS_PENDING)
     transfer.install(target, offer.bundle, offer.version, plan.deadline_seconds, say, asks)
     return None
 
@@ -338,6 +340,11 @@ def show_log(target: Target, say: Say) -> None:
     path.write_text(kept.stdout, encoding="utf-8")
     say(f"the end of its log, all of which is in {path}:")
     say("\n".join(f"    {line}" for line in kept.stdout.splitlines()[-LOG_LINES:]))
+
+
+def pending(now: Status) -> bool:
+    """Whether something has been installed that the next boot tries."""
+    return now["trial"] is not None and not on_trial(now) and now["trial"].get("phase") == "installed"
 
 
 def on_trial(now: Status) -> bool:

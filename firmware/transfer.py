@@ -25,6 +25,7 @@ SILENCE_SECONDS = 15.0  # then a line is shown though the board said nothing
 LINK_ATTEMPTS = 5
 BACK_SECONDS = 300.0  # so long a board whose link was lost is waited for, and for its broken-off installation to end
 AT_WORK = "another field-update is at work"
+UNLESS_PENDING = "--unless-pending"  # option of `field-update install`: what somebody else has installed stays
 NOT_READY = 3  # exit status of `field-update install --ready`: what keeps the board from it is on its standard error
 MIB = 1 << 20
 _PERCENT = re.compile(r"^\s*(\d{1,3})% ")
@@ -106,6 +107,7 @@ def install(
             target.close()
             target.wait_for_reboot("", BACK_SECONDS)  # any boot will do
             say(f"{target.name} answers again")
+            options = [word for word in options if word != UNLESS_PENDING]  # it may be what this one has installed
     return sum(sent)
 
 
@@ -120,6 +122,8 @@ def _install(target: Target, bundle: Path, options: Sequence[str], say: Say, sen
         command = ["field-update", "install", opened.url, *options]
         try:
             done = target.run(command, sudo=True, timeout=INSTALL_SECONDS, say=progress.line)
+            if AT_WORK in done.stderr:
+                say(f"{target.name}: {AT_WORK}; its end is waited for")
             while AT_WORK in done.stderr and time.monotonic() - started < BACK_SECONDS:
                 time.sleep(RETRY_SECONDS)  # paces the attempts; the evidence is the board's answer
                 done = target.run(command, sudo=True, timeout=INSTALL_SECONDS, say=progress.line)

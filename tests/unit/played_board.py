@@ -111,7 +111,7 @@ class PlayedBoard(ssh.Target):
             self._fall_back("health: made to fail")
             if self.lost:
                 raise self.lost
-        knows: dict[str, Any] = {} if self.old else {"checks_on_install": True}
+        knows: dict[str, Any] = {} if self.old else {"checks_on_install": True, "knows_pending": True}
         return ssh.Result(0, json.dumps({**said, **knows, "deadline_left_seconds": 100}), "")
 
     def _install(self, command: Sequence[str]) -> ssh.Result:

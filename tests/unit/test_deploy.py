@@ -318,6 +318,59 @@ def test_installation_that_the_link_broke_off_is_waited_for(
     assert board.commands.count("install") == 3
 
 
+def asked(board: PlayedBoard, monkeypatch: pytest.MonkeyPatch, busy: int = 0) -> list[Sequence[str]]:
+    """What `field-update install` is asked for; `busy` times another one is at work."""
+    seen: list[Sequence[str]] = []
+    install, left = board._install, [""] * busy
+
+    def answer(command: Sequence[str]) -> ssh.Result:
+        seen.append(command)
+        return ssh.Result(1, left.pop(), f"field-update: {transfer.AT_WORK}") if left else install(command)
+
+    monkeypatch.setattr(board, "_install", answer)
+    return seen
+
+
+def test_upgrade_that_somebody_else_makes_meanwhile_is_not_overwritten(
+    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, said = asked(board, monkeypatch, busy=2), list[str]()
+    board.not_ready = ["version 3.0 waits in slot B to be tried"]
+    with pytest.raises(TargetError, match=r"not ready for an upgrade, nothing was sent:(.|\n)*version 3\.0 waits"):
+        deploy.deploy(board, offer, say=said.append)
+    assert all("--unless-pending" in command for command in seen)
+    assert said.count("board-7: another field-update is at work; its end is waited for") == 1
+    assert "reboot" not in board.commands
+
+
+def test_upgrade_that_was_seen_to_wait_is_installed_over(
+    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one's own, that was interrupted between installation and reboot."""
+    seen = asked(board, monkeypatch)
+    board.trial = {"slot": "B", "version": "2.0", "phase": "installed"}
+    assert deploy.deploy(board, offer).action == "committed"
+    assert "--unless-pending" not in seen[0]
+
+
+def test_installation_whose_link_dropped_is_ones_own(
+    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board.drops = 1
+    seen = asked(board, monkeypatch)
+    assert deploy.deploy(board, offer).action == "committed"
+    assert ["--unless-pending" in command for command in seen] == [True, False]
+
+
+def test_board_with_an_older_field_update_is_not_asked_what_it_does_not_know(
+    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board.old = True
+    seen = asked(board, monkeypatch)
+    assert deploy.deploy(board, offer).action == "committed"
+    assert "--unless-pending" not in seen[0]
+
+
 def test_progress_tells_rate_and_end() -> None:
     said: list[str] = []
     server: Any = SimpleNamespace(bytes_sent=10 << 20, size=40 << 20)

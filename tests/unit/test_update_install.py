@@ -16,7 +16,7 @@ sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
 
 from field_update import cli, preflight, system
 from field_update.commands import Commands, NotReady
-from field_update.state import INSTALLED, State, Store, Trial
+from field_update.state import INSTALLED, INSTALLING, State, Store, Trial
 from field_update.system import Failure
 
 pytestmark = pytest.mark.unit
@@ -74,6 +74,29 @@ def test_reasons_are_said_line_by_line_with_a_status_of_their_own(
     assert cli.main(["install", "http://x", "--ready", "--bytes", "4096"]) == cli.NOT_READY == 3
     assert capsys.readouterr().err == "one\ntwo\n"
     assert not (tmp_path / "data").exists()
+
+
+def test_what_somebody_else_has_installed_meanwhile_is_not_overwritten(
+    board: SlottedBoard, commands: Commands, store: Store
+) -> None:
+    store.save(State(TRIAL))
+    with pytest.raises(NotReady, match=r"version 2.0 waits in slot B to be tried: somebody else deploys to this board"):
+        commands.install("http://x", "3.0", 600, unless_pending=True)
+    assert (board.done, store.load()[0]) == ([], State(TRIAL))
+    store.save(State(TRIAL._replace(phase=INSTALLING)))  # one that was broken off holds up nobody
+    commands.install("http://x", "3.0", 600, unless_pending=True)
+    assert "install" in board.done
+    commands.install("http://x", "4.0", 600)  # who has seen it may
+    assert store.load()[0].trial == Trial("B", "4.0", 600, INSTALLED)
+
+
+def test_option_reaches_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(cli, "RUN", tmp_path)
+    monkeypatch.setattr(Commands, "install", lambda _self, *words: seen.append(words))
+    assert cli.main(["install", "http://x", "--unless-pending"]) == 0
+    assert cli.main(["install", "http://x"]) == 0
+    assert seen == [("http://x", "", 1800, None, True), ("http://x", "", 1800, None, False)]
 
 
 def test_nobody_but_its_owner_can_hold_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

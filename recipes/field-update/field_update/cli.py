@@ -3,8 +3,9 @@
 
     field-update status [--json] [--wait SECONDS]     what is booted, on trial, and how the last trial ended
     field-update install URL [--version V] [--deadline SECONDS] [--ready [--bytes N] [--allow-downgrade]]
-                                                      install a signed bundle into the other slot; reboot tries it;
-                                                      --ready: not unless preflight finds the board ready
+                         [--unless-pending]           install a signed bundle into the other slot; reboot tries it;
+                                                      --ready: not unless preflight finds the board ready;
+                                                      --unless-pending: not over one that waits to be tried
     field-update preflight [--json] [--version V] [--bytes N] [--allow-downgrade]
                                                       what keeps this board from an upgrade now; nothing is changed
     field-update commit                               keep the booted slot, which is on trial
@@ -18,7 +19,7 @@
 
 A slot that is on trial must be committed before its deadline, counted from power-on, or the board goes back by itself;
 so it does when a health check fails or when the slot does not come up. Exit status: 0 done, 1 refused, 2 usage,
-3 not ready (install --ready), each reason on a line of its own.
+3 not ready (install --ready, --unless-pending), each reason on a line of its own.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _act(commands: Commands, options: argparse.Namespace) -> None:
     if options.command == "install":
         offer = Offer(options.version, options.bytes, options.allow_downgrade) if options.ready else None
-        commands.install(options.url, options.version, options.deadline, offer)
+        commands.install(options.url, options.version, options.deadline, offer, options.unless_pending)
     elif options.command == "boot-loader":
         commands.boot_loader()
     elif options.command == "commit":
@@ -162,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument("--ready", action="store_true")
     install.add_argument("--bytes", type=int, default=0)
     install.add_argument("--allow-downgrade", action="store_true")
+    install.add_argument("--unless-pending", action="store_true")
     preflight = commands.add_parser("preflight")
     preflight.add_argument("--json", action="store_true")
     preflight.add_argument("--version", default="")

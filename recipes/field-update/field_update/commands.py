@@ -38,14 +38,24 @@ class Commands:
         self._boot_file = run / "boot.json"
         self._say = say
 
-    def install(self, url: str, version: str, deadline_seconds: int, offer: preflight.Offer | None = None) -> None:
+    def install(
+        self,
+        url: str,
+        version: str,
+        deadline_seconds: int,
+        offer: preflight.Offer | None = None,
+        unless_pending: bool = False,
+    ) -> None:
         """Install the bundle at `url` into the other slot and put that on trial. Raises Failure.
 
-        With `offer` the board has to be ready first. Raises NotReady.
+        With `offer` the board has to be ready first; with `unless_pending` what waits for the next boot to be tried is
+        not overwritten: the caller has not seen it, so it is somebody else's. Raises NotReady.
         """
         if offer is not None and (found := self.preflight(offer)):
             raise NotReady("\n".join(found))
         state, booted = self._state(), self._system.booted()
+        if unless_pending and (waits := decide.pending(state, booted)):
+            raise NotReady(waits)
         if refusal := decide.may_install(state, booted):
             raise Failure(refusal)
         trial = Trial(self._system.other(booted), version, deadline_seconds, INSTALLING)
@@ -168,6 +178,7 @@ class Commands:
             "problem": problem,
             "deadline_left_seconds": left,
             "checks_on_install": True,  # `install` knows --ready: nobody need ask `preflight` before
+            "knows_pending": True,  # and --unless-pending
         }
 
     def _examine(self, trial: Trial | None) -> Trial | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from field_update.state import INSTALLING, Event, State
+from field_update.state import INSTALLED, INSTALLING, Event, State
 
 LEAVE = "leave"
 KEEP = "keep"
@@ -57,6 +57,16 @@ def may_install(state: State, booted: str) -> str:
         return "the kernel command line names no slot (rauc.slot=): this board was not booted by its boot script"
     if state.trial and state.trial.slot == booted:
         return f"slot {booted} is on trial (valid: field-update commit, or field-update revert, first)"
+    return ""
+
+
+def pending(state: State, booted: str) -> str:
+    """What has been installed and waits for the next boot; empty when nothing does."""
+    if state.trial and state.trial.slot != booted and state.trial.phase == INSTALLED:
+        return (
+            f"version {state.trial.version or '(unknown)'} waits in slot {state.trial.slot} to be tried: somebody else "
+            "deploys to this board (valid: when that has ended, see field-update status)"
+        )
     return ""
 
 
