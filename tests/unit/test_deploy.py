@@ -392,8 +392,9 @@ def test_silent_board_is_at_work_and_nobody_guesses_its_end(monkeypatch: pytest.
             spoken.set()
 
     server: Any = SimpleNamespace(bytes_sent=1 << 20, size=40 << 20)
-    with transfer.Progress(server, say) as progress:
-        progress.line(" 40% Determining target install group done.")
+    progress = transfer.Progress(server, say)
+    progress.line(" 40% Determining target install group done.")  # before anybody looks for silence
+    with progress:
         assert spoken.wait(20)
     assert said[0].endswith(" s left")
     assert said[-1].startswith("  (the board is at work) ")
