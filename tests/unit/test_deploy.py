@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +22,7 @@ from tests.unit.played_board import PlayedBoard
 
 pytestmark = pytest.mark.unit
 CONTENT = Content("cyclone-capture-x1", "2.0", 4096, False)
+LOADER = Plan(boot_loader=True)
 
 
 @pytest.fixture
@@ -154,6 +155,37 @@ def test_interruption_leaves_the_trial_to_the_board(board: PlayedBoard, offer: O
     assert board.commands[4:] == ["status", "status", "commit"]
 
 
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("at", range(12))  # all of them
+def test_interrupted_anywhere_the_same_command_goes_on(
+    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch, at: int, behind: bool
+) -> None:
+    """Ctrl-C at the n-th thing that the board is asked for, before or behind its doing."""
+    left, phases = [at], list[str]()
+
+    def interruptible(name: str, ask: Callable[..., Any]) -> None:
+        def asked_for(*words: Any, **options: Any) -> Any:
+            phases.append(name)
+            now, left[0] = left[0] == 0, left[0] - 1
+            if now and not behind:
+                raise KeyboardInterrupt
+            answer = ask(*words, **options)
+            if now:
+                raise KeyboardInterrupt
+            return answer
+
+        monkeypatch.setattr(board, name, asked_for)
+
+    for name in ("run", "reboot", "wait_for_reboot"):
+        interruptible(name, getattr(board, name))
+    with pytest.raises(KeyboardInterrupt):
+        deploy.deploy(board, offer, accept=lambda: None, plan=LOADER)
+    assert phases
+    outcome = deploy.deploy(board, offer, accept=lambda: None, plan=LOADER)
+    assert outcome in (Outcome("committed", "B", "2.0"), Outcome("unchanged", "B", "2.0"))
+    assert (board.versions[board.slot], board.trial) == ("2.0", None)
+
+
 def test_accepted_slot_is_committed(board: PlayedBoard, offer: Offer) -> None:
     asked: list[str] = []
     outcome = deploy.deploy(board, offer, accept=lambda: asked.append(board.slot))
@@ -227,9 +259,6 @@ def test_board_without_a_log_goes_back_without_one(
     monkeypatch.setattr(paths, "BUILD", tmp_path)
     assert deploy.deploy(board, offer, accept=refuse).action == "reverted"
     assert not (tmp_path / "reports").exists()
-
-
-LOADER = Plan(boot_loader=True)
 
 
 def test_boot_loader_that_does_not_fit_fails(board: PlayedBoard, offer: Offer) -> None:

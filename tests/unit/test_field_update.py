@@ -15,7 +15,7 @@ from tests.unit.slotted_board import PowerCut, SlottedBoard
 
 sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
 
-from field_update import decide, system
+from field_update import boot_loader, decide, system
 from field_update import state as state_file
 from field_update.commands import Commands
 from field_update.environment import Finding
@@ -310,6 +310,20 @@ def test_boot_loader_is_left_alone_while_a_slot_is_to_be_tried(
     store.save(State(TRIAL))
     with pytest.raises(Failure, match=r"slot B is on trial|slot B is to be tried"):
         commands.boot_loader()
+
+
+def test_boot_loader_that_has_not_booted_yet_is_not_there_already(
+    board: SlottedBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deploy that was interrupted before the reboot comes again, and must not take it for proven."""
+    said, changes = list[str](), [True, False, False]
+    monkeypatch.setattr(boot_loader, "upgrade", lambda _say: changes.pop(0))
+    commands = Commands(board, tmp_path / "data", tmp_path / "run", said.append)
+    commands.boot_loader()
+    commands.boot_loader()
+    assert said == ["the boot loader is new from the next boot on"] * 2
+    Commands(board, tmp_path / "data", tmp_path / "another boot's run", said.append).boot_loader()
+    assert said[2:] == ["the boot loader is this one already"]
 
 
 def test_rollback_of_an_empty_slot_changes_nothing(board: SlottedBoard, commands: Commands, store: Store) -> None:

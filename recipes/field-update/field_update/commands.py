@@ -35,7 +35,7 @@ class Commands:
         self._system = system
         self._store = Store(data)
         self._log = data / "reverted.log"
-        self._boot_file = run / "boot.json"
+        self._boot_file, self._loader_file = run / "boot.json", run / "boot-loader-new"
         self._say = say
 
     def install(
@@ -91,8 +91,10 @@ class Commands:
         state, booted = self._state(), self._system.booted()
         if refusal := decide.may_install(state, booted) or decide.under_way(state):
             raise Failure(refusal)
-        changed = boot_loader.upgrade(self._say)
-        self._say("the boot loader is new from the next boot on" if changed else "the boot loader is this one already")
+        if boot_loader.upgrade(self._say):
+            write_atomically(self._loader_file, "")
+        new = self._loader_file.exists()  # also when an earlier call has written it, in this boot
+        self._say("the boot loader is new from the next boot on" if new else "the boot loader is this one already")
 
     def preflight(self, offer: preflight.Offer) -> list[str]:
         """Why nothing may be installed now; empty when it may."""
