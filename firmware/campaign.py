@@ -2,15 +2,17 @@
 """The power-cut campaign, as values: where each cut falls, what must hold afterwards, and how it is told.
 
 A cut falls behind a sector that is written, at a random share of all that an upgrade writes (half of the time in the
-middle of the last sector), or at a random share of the time that it takes; or, a fifth of them, among the sectors of a
-new boot loader, which are few. The same seed gives the same cuts. After
-each one the board must come back by itself, on the old or on the new version and whole, with the data partition's
-content and a capture that runs; and the same upgrade, begun again, must succeed.
+middle of the last sector), or at a random share of the time that it takes. Almost all that is written is the slot's
+content. So a fifth of the cuts falls among the sectors of activation, first boot or commit, and a fifth among those of
+a new boot loader. The same seed gives the same cuts. After each one the board must come back by itself, on the old or
+on the new version and whole, with the data partition's content and a capture that runs; and the same upgrade, begun
+again, must succeed.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,21 +23,31 @@ from firmware.errors import UserError
 INSTALL, ACTIVATION, FIRST_BOOT, COMMIT = "download and install", "activation", "first boot", "commit"
 LOADER = "boot loader"
 PHASES = (INSTALL, ACTIVATION, FIRST_BOOT, COMMIT, LOADER)
+STEPS = (ACTIVATION, FIRST_BOOT, COMMIT)  # those of an upgrade that write little
 CUTS_MAX = 10_000
+# the slot's content is; RAUC makes it the first then
+_WRITTEN = re.compile(r"Copying image to .* done\.|Installing done|installed:")
+
+Kind = Literal["write", "instant", "step", "loader"]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One power cut: at `share` of the sectors written, or of the seconds; `torn`: in the middle of a sector."""
+    """One power cut: at `share` of the sectors written, or of the seconds; `torn`: in the middle of a sector.
+
+    Of the kind `step`, of the sectors written in `step`, one of STEPS.
+    """
 
     number: int
-    kind: Literal["write", "instant", "loader"]
+    kind: Kind
     share: float
     torn: bool
+    step: str = ""
 
     def __str__(self) -> str:
         """For a person."""
-        where = {"write": "of the sectors", "instant": "of the time", "loader": "of the boot loader"}[self.kind]
+        names = {"write": "sectors", "instant": "time", "step": f"sectors of {self.step}", "loader": "boot loader"}
+        where = f"of the {names[self.kind]}"
         return f"cut {self.number} at {self.share:.1%} {where}{', torn' if self.torn else ''}"
 
 
@@ -59,15 +71,7 @@ def plan(count: int, seed: int) -> list[Cut]:
     if not 0 < count <= CUTS_MAX:
         raise UserError(f"--power-cuts: {count} (valid: 1 to {CUTS_MAX})")
     chance = random.Random(seed)  # noqa: S311  # repeatable on purpose
-    return [
-        Cut(
-            number,
-            _kind(chance.random()),
-            chance.random(),
-            chance.random() < 0.5,
-        )
-        for number in range(1, count + 1)
-    ]
+    return [_cut(number, chance) for number in range(1, count + 1)]
 
 
 def refuse(**options: bool) -> None:
@@ -76,8 +80,11 @@ def refuse(**options: bool) -> None:
         raise UserError(f"--power-cuts runs no suite (valid: without {', '.join(given)})")
 
 
-def _kind(chance: float) -> Literal["write", "instant", "loader"]:
-    return "write" if chance < 0.6 else "instant" if chance < 0.8 else "loader"
+def _cut(number: int, chance: random.Random) -> Cut:
+    kind, share, torn, step = chance.random(), chance.random(), chance.random() < 0.5, chance.choice(STEPS)
+    if 0.6 <= kind < 0.8:
+        return Cut(number, "step", share, torn, step)
+    return Cut(number, "write" if kind < 0.4 else "instant" if kind < 0.6 else "loader", share, torn)
 
 
 def phase(said: Sequence[str]) -> str:
@@ -89,7 +96,7 @@ def phase(said: Sequence[str]) -> str:
         return COMMIT
     if "rebooting" in text:
         return FIRST_BOOT
-    return ACTIVATION if "100% Installing done" in text or "installed:" in text else INSTALL
+    return ACTIVATION if _WRITTEN.search(text) else INSTALL
 
 
 def violations(seen: Seen) -> list[str]:

@@ -17,7 +17,8 @@ import shutil
 import threading
 import time
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from firmware import bench, bundle, campaign, deploy, engine, layout, manifest, paths, payload, reach, rollout, tool
@@ -35,9 +36,13 @@ from firmware.fit import RELEASE
 from firmware.known_hosts import KnownHosts
 from firmware.reach import Reach
 from firmware.ssh import CONNECT_SECONDS, Target
+from firmware.transfer import Say
 from firmware.tree import Tree
 
-SENTINEL = "/data/campaign"
+SENTINEL, LATEST = "/data/campaign", "/data/campaign-latest"  # written once; written anew before each cut
+IDENTITY = [f"/data/identity/{name}" for name in ("identity.env", "ssh/ssh_host_ed25519_key", "ssh/authorized_keys")]
+# what is kept, whole, and that no file system has met an error
+LOOK = f"sha256sum {SENTINEL} {LATEST} {' '.join(IDENTITY)} && cat /sys/fs/ext4/*/errors_count"
 SENTINEL_BYTES = 1 << 20
 OFF_SECONDS = 1800.0
 CHUNK_BYTES = 1 << 20
@@ -55,11 +60,12 @@ class Version:
 
 @dataclass(frozen=True)
 class Measure:
-    """What an upgrade takes that nobody cuts: sectors written, seconds, and a new boot loader's sectors."""
+    """What an upgrade takes that nobody cuts: sectors written, seconds, a new boot loader's sectors, each step's."""
 
     writes: int
     seconds: float
     loader_writes: int
+    steps: dict[str, int] = field(default_factory=dict)
 
 
 class PowerCut(FirmwareError):
@@ -101,6 +107,7 @@ class Stand:
         self.versions = [self._version(name) for name in NAMES]
         self.machine: Emulator | None = None
         self.sentinel = hashlib.shake_128(b"campaign").digest(SENTINEL_BYTES)
+        self.kept = ""
 
     def _version(self, name: str) -> Version:
         inputs = engine.bundle_inputs(self.choice.board)
@@ -165,12 +172,21 @@ class Stand:
                 left -= len(data)
         return digest.hexdigest() == version.sha256
 
+    def keep(self, found: Reach, number: int) -> None:
+        """Write what must be on the data partition behind the cut, and remember how it looks now."""
+        found.target.put(f"{number}\n".encode(), LATEST, sudo=True)
+        found.target.output(["sync"], sudo=True)
+        self.kept = self._look(found)
+
+    def _look(self, found: Reach) -> str:
+        return found.target.output(["sh", "-c", LOOK], sudo=True)
+
     def examine(self, found: Reach, seen: Seen) -> Seen:
         """What can be seen of the board after a cut, but for the upgrade that is begun again."""
         running = str(json.loads(found.target.get(RELEASE))["version"])
         version = next((each for each in self.versions if each.offer.version == running), None)
         slot = deploy.status(found.target)["booted"]
-        digest = found.target.output(["sha256sum", SENTINEL], sudo=True).split()[0]
+        data_whole = self._look(found) == self.kept
         try:
             rollout.accept(found)
             captured = True
@@ -180,15 +196,30 @@ class Stand:
             seen,
             version=running,
             slot_whole=version is not None and self.slot_whole(slot, version),
-            data_whole=digest == hashlib.sha256(self.sentinel).hexdigest(),
+            data_whole=data_whole,
             captured=captured,
         )
 
 
-def upgrade(found: Reach, offer: Offer, said: list[str]) -> bool:
+def upgrade(found: Reach, offer: Offer, say: Say) -> bool:
     """One whole upgrade with acceptance; whether the board runs it, committed."""
-    outcome = deploy.deploy(found.target, offer, lambda: rollout.accept(found), say=said.append)
+    outcome = deploy.deploy(found.target, offer, lambda: rollout.accept(found), say=say)
     return outcome.action in ("committed", "unchanged") and outcome.version == offer.version
+
+
+def watched(said: list[str], begins: Callable[[str], None]) -> Say:
+    """What keeps all that `deploy` says, and tells which phase begins."""
+    lock = threading.Lock()  # lines may come from two threads
+
+    def say(text: str) -> None:
+        with lock:
+            before = campaign.phase(said)
+            said.append(text)
+            now = campaign.phase(said)
+        if now != before:
+            begins(now)
+
+    return say
 
 
 def prepare(stand: Stand, first: Version) -> Measure:
@@ -196,25 +227,33 @@ def prepare(stand: Stand, first: Version) -> Measure:
     found, said = stand.on(), list[str]()
     found.target.put(stand.sentinel, SENTINEL, sudo=True)
     found.target.output(["sync"], sudo=True)
-    before, started = stand.faults.writes, time.monotonic()
-    if not upgrade(found, first.offer, said):
+    before, started, begun = stand.faults.writes, time.monotonic(), dict[str, int]()
+    if not upgrade(found, first.offer, watched(said, lambda phase: begun.update({phase: stand.faults.writes}))):
         raise TargetError(found.target.name, "an upgrade that nobody cuts does not succeed:\n" + "\n".join(said))
     between, seconds = stand.faults.writes, time.monotonic() - started
+    ends = [*list(begun.values())[1:], between]
+    steps = {step: end - at for (step, at), end in zip(begun.items(), ends, strict=True)}
     deploy.replace_boot_loader(found.target, said.append)
-    return Measure(between - before, seconds, stand.faults.writes - between)
+    return Measure(between - before, seconds, stand.faults.writes - between, steps)
 
 
 def cut(stand: Stand, one: Cut, measure: Measure, old: Version, new: Version) -> Seen:
     """Begin the upgrade from `old` to `new`, cut it, look at the board, and begin it again."""
     said: list[str] = []
     found, card = stand.on(), stand.faults
+    stand.keep(found, one.number)
     if one.kind == "write":
         card.cut_power_after(max(1, round(one.share * measure.writes)), one.torn)
     timer = threading.Timer(one.share * measure.seconds, _cut_now, [card])
     if one.kind == "instant":
         timer.start()
+
+    def begins(phase: str) -> None:
+        if phase == one.step:
+            card.cut_power_after(max(1, round(one.share * measure.steps.get(phase, 0))), one.torn)
+
     with contextlib.suppress(FirmwareError):  # it is cut off: what counts is what is seen then
-        upgrade(found, new.offer, said)
+        upgrade(found, new.offer, watched(said, begins))
         if one.kind == "loader":
             card.cut_power_after(max(1, round(one.share * measure.loader_writes)), one.torn)
         deploy.replace_boot_loader(found.target, said.append)
@@ -226,7 +265,7 @@ def cut(stand: Stand, one: Cut, measure: Measure, old: Version, new: Version) ->
     try:
         found = stand.on()
         seen = stand.examine(found, seen)
-        seen = replace(seen, upgraded=upgrade(found, new.offer, said))
+        seen = replace(seen, upgraded=upgrade(found, new.offer, said.append))
         deploy.replace_boot_loader(found.target, said.append)
         return seen
     except FirmwareError as error:
@@ -267,7 +306,8 @@ def _go_on(choice: Choice, cuts: list[Cut], log: Log, place: Path) -> None:
     try:
         measure = prepare(made, made.versions[(cuts[0].number - 1) % 2])
         print(f"an upgrade writes {measure.writes} sectors in {measure.seconds:.0f} s, ", end="")
-        print(f"a boot loader {measure.loader_writes}", flush=True)
+        told = "".join(f", {step} {sectors}" for step, sectors in measure.steps.items())
+        print(f"a boot loader {measure.loader_writes}{told}", flush=True)
         for one in cuts:
             old, new = made.versions[(one.number - 1) % 2], made.versions[one.number % 2]
             started = time.monotonic()

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
-from firmware import bench, campaign, campaign_run, manifest
-from firmware.campaign import Cut, Seen
+from firmware import bench, campaign, campaign_run, deploy, manifest
+from firmware.campaign import Cut, Kind, Seen
 from firmware.campaign_run import Measure
 from firmware.choice import Choice
+from firmware.deploy import Outcome
 from firmware.errors import TargetError, UserError
 
 pytestmark = pytest.mark.unit
@@ -75,8 +77,10 @@ def test_same_seed_gives_the_same_cuts() -> None:
 def test_cuts_fall_everywhere() -> None:
     cuts = campaign.plan(400, 1)
     assert {int(cut.share * 10) for cut in cuts} == set(range(10))
-    assert 200 < sum(cut.kind == "write" for cut in cuts) < 280
+    assert 130 < sum(cut.kind == "write" for cut in cuts) < 190
     assert 50 < sum(cut.kind == "loader" for cut in cuts) < 110
+    for step in campaign.STEPS:
+        assert sum(cut.kind == "step" and cut.step == step for cut in cuts) > 12
     assert 140 < sum(cut.torn for cut in cuts) < 260
 
 
@@ -85,6 +89,7 @@ def test_cuts_fall_everywhere() -> None:
     [
         ([], campaign.INSTALL),
         (["  46% Copying image to rootfs.1   5 MiB"], campaign.INSTALL),
+        (["   99% Copying image to rootfs.1 done.   5 MiB"], campaign.ACTIVATION),
         (["  100% Installing done.   5 MiB"], campaign.ACTIVATION),
         (["installed: 5 MiB", "rebooting"], campaign.FIRST_BOOT),
         (["rebooting", "slot B is healthy; acceptance begins"], campaign.COMMIT),
@@ -101,6 +106,132 @@ def test_report_tells_where_the_cuts_fell() -> None:
     assert "download and install      2 cuts:    2 old version,    0 new version" in text
     assert "commit                    1 cuts:    0 old version,    1 new version" in text
     assert "3 cuts, 1 violations\ncut 3" in text
+
+
+# ---- where a cut falls, on a board that is played ----
+
+# what `deploy` says, and the sectors that are written behind that: a slot, and then little
+COURSE = [
+    ("  46% Copying image to rootfs.1", 1000),
+    ("  99% Copying image to rootfs.1 done.", 20),
+    (" 100% Installing done.", 4),
+    ("installed: 5 MiB", 0),
+    ("rebooting", 30),
+    ("answers again after 20 s", 6),
+    ("slot B is healthy; acceptance begins", 3),
+    ("slot B is committed, version 2", 5),
+]
+WRITES = {campaign.ACTIVATION: 24, campaign.FIRST_BOOT: 36, campaign.COMMIT: 8}
+
+
+class PlayedCard:
+    """A card that counts, and loses its power."""
+
+    def __init__(self) -> None:
+        """On."""
+        self.writes, self.off_at, self.torn, self.off = 0, 1 << 40, False, False
+
+    def cut_power_after(self, sectors: int, torn: bool) -> None:
+        """So many sectors from now on."""
+        self.off_at, self.torn = self.writes + sectors, torn
+
+    def cut_power(self) -> None:
+        """Now."""
+        self.off = True
+
+    def write(self, sectors: int) -> None:
+        """As long as there is power."""
+        self.writes = min(self.writes + sectors, self.off_at)
+        if self.writes == self.off_at or self.off:
+            self.off = True
+            raise campaign_run.PowerCut("the power was cut")
+
+
+class PlayedStand:
+    """The board with that card; it comes back as good as it was."""
+
+    machine = None
+
+    def __init__(self) -> None:
+        """With nothing kept."""
+        self.faults, self.kept = PlayedCard(), list[int]()
+        output = SimpleNamespace(name="board-7", put=lambda *_words, **_options: None, output=lambda *_words, **_o: "")
+        self.board = SimpleNamespace(target=output)
+        self.sentinel = b""
+
+    def on(self) -> SimpleNamespace:
+        """Powered again, when it was off."""
+        if self.faults.off:
+            self.faults = PlayedCard()
+        return self.board
+
+    def keep(self, _found: object, number: int) -> None:
+        """Remember for which cut."""
+        self.kept.append(number)
+
+    def examine(self, _found: object, seen: Seen) -> Seen:
+        """All is well."""
+        return replace(seen, version="1+one", slot_whole=True, data_whole=True, captured=True)
+
+
+@pytest.fixture
+def stand(monkeypatch: pytest.MonkeyPatch) -> PlayedStand:
+    made = PlayedStand()
+
+    def upgrade(_target: object, offer: SimpleNamespace, _accept: object, say: Callable[[str], None]) -> Outcome:
+        for text, sectors in COURSE:
+            say(text)
+            made.faults.write(sectors)
+        return Outcome("committed", "B", offer.version)
+
+    def loader(_target: object, say: Callable[[str], None]) -> bool:
+        say("board-7: the boot loader is replaced, if it is another one")
+        made.faults.write(40)
+        return True
+
+    monkeypatch.setattr(deploy, "deploy", upgrade)
+    monkeypatch.setattr(deploy, "replace_boot_loader", loader)
+    return made
+
+
+def version(name: str) -> Any:
+    return SimpleNamespace(offer=SimpleNamespace(version=f"1+{name}"))
+
+
+def cut_once(stand: PlayedStand, one: Cut) -> Seen:
+    measure = campaign_run.prepare(stand, version("one"))  # type: ignore[arg-type]  # played
+    return campaign_run.cut(stand, one, measure, version("one"), version("two"))  # type: ignore[arg-type]
+
+
+def test_upgrade_is_measured_step_by_step(stand: PlayedStand) -> None:
+    measure = campaign_run.prepare(stand, version("one"))  # type: ignore[arg-type]  # played
+    assert (measure.writes, measure.loader_writes, measure.steps) == (1068, 40, WRITES)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("step", campaign.STEPS)
+def test_cut_of_a_step_falls_into_it(stand: PlayedStand, step: str, share: float) -> None:
+    seen = cut_once(stand, Cut(7, "step", share, True, step))
+    assert seen.phase == step
+    assert campaign.violations(seen) == []
+    assert stand.kept == [7]
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "phase"),
+    [("write", 0.5, campaign.INSTALL), ("write", 0.97, campaign.FIRST_BOOT), ("loader", 0.5, campaign.LOADER)],
+)
+def test_cut_of_another_kind(stand: PlayedStand, kind: Kind, share: float, phase: str) -> None:
+    assert cut_once(stand, Cut(1, kind, share, False)).phase == phase
+
+
+def test_cut_that_cannot_be_looked_at_is_a_violation(stand: PlayedStand, monkeypatch: pytest.MonkeyPatch) -> None:
+    def examine(_found: object, _seen: Seen) -> Seen:
+        raise TargetError("board-7", "sha256sum: /data/campaign: No such file or directory")
+
+    monkeypatch.setattr(stand, "examine", examine)
+    (said,) = campaign.violations(cut_once(stand, Cut(1, "write", 0.5, False)))
+    assert said.endswith("/data/campaign: No such file or directory")
 
 
 # ---- a campaign that is stopped, and goes on ----
