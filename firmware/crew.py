@@ -36,16 +36,16 @@ class Crew(Generic[T, R]):
     """Up to `size` threads that do `work` on each of `things`, in this order."""
 
     def __init__(self, work: Callable[[T], R], things: Sequence[T], size: int) -> None:
-        """Begin."""
+        """Nothing is begun yet."""
         self._work, self._todo, self._count = work, deque(things), len(things)
         self._lock, self._under_way = threading.Lock(), list[T]()
         self._done: queue.SimpleQueue[R | _Failed] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(min(size, self._count))]
-        for thread in self._threads:
-            thread.start()
 
     def results(self) -> Iterator[R]:
-        """One of each thing, as they come."""
+        """Begin; one of each thing, as they come."""
+        for thread in self._threads:
+            thread.start()
         for _ in range(self._count):
             yield _checked(self._done.get())
 

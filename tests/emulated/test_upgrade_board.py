@@ -65,7 +65,7 @@ def test_encrypted_bundle_is_taken_by_the_board_that_has_the_key(
     with pytest.raises(TargetError, match=r"(?i)decrypt|encryption|key") as caught:
         transfer.install(linux.target, made.bundle, made.version)
     print(f"\n    without the key: {caught.value}")
-    linux.target.put((owner.folder / "ca.key").read_bytes(), "/data/identity/update.key", sudo=True)
+    linux.target.put((owner.folder / "ca.key").read_bytes(), "/data/identity/update.key", 0o600, sudo=True)
     linux.target.put(owner.authority.read_bytes(), "/data/identity/update.pem", sudo=True)
     transfer.install(linux.target, made.bundle, made.version)
     assert deploy.status(linux.target)["trial"]["version"] == made.version
@@ -82,6 +82,7 @@ def test_engineer_may_do_what_is_listed_and_no_more(linux: Linux, inputs: bundle
     with target:
         for command in (["sh", "-c", "id"], ["cat", "/data/identity/update.key"], ["field-update", "factory-reset"]):
             assert target.run(command, sudo=True).status, f"{command} is allowed"
+        assert target.run(["cat", "/data/identity/update.key"]).status, "the key for bundles may be read"
         assert target.run(["rauc", "status"]).status, "RAUC answers who is not root"
         assert "health" in target.output(["field-update", "status"], sudo=True)
         assert "state" in target.output(["capturectl", "status", "--json"])

@@ -8,6 +8,8 @@ import hashlib
 import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from firmware import deploy, fleet, fleet_rollout, identity, inspection, reach, ssh, transfer, tunnel
+from firmware import deploy, fleet, fleet_rollout, identity, inspection, paths, reach, ssh, transfer, tunnel
 from firmware.choice import Choice
 from firmware.deploy import Offer, Plan
 from firmware.errors import TargetError, UserError
@@ -217,11 +219,11 @@ def test_boards_that_have_the_bundle_get_it_again_when_forced(tmp_path: Path, of
 
 def test_interrupted_fleet_ends_what_is_under_way_and_begins_nothing_more(tmp_path: Path, offer: Offer) -> None:
     played, said = Played(), list[str]()
-    interrupted, begun = threading.Event(), threading.Event()
+    interrupted, begun = threading.Event(), threading.Barrier(3)
 
     def reach(member: Member) -> ssh.Target:
         if member.name in ("b1", "b2"):  # the two of the second wave: at work, when Ctrl-C comes
-            begun.set()
+            begun.wait(30)
             assert interrupted.wait(30)
         return played(member)
 
@@ -231,7 +233,7 @@ def test_interrupted_fleet_ends_what_is_under_way_and_begins_nothing_more(tmp_pa
             interrupted.set()
 
     def press() -> None:
-        assert begun.wait(30)
+        begun.wait(30)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     found = load(tmp_path)
@@ -250,6 +252,43 @@ def test_interrupted_fleet_ends_what_is_under_way_and_begins_nothing_more(tmp_pa
     assert "no further board is begun; waited for: b1, b2 (Ctrl-C leaves them alone)" in said
     assert {"b1", "b2"} <= {each["name"] for each in json.loads((tmp_path / "fleet.json").read_text())["boards"]}
     assert set(roll(tmp_path, offer, played).values()) == {"committed"}
+
+
+HANGING = """
+import signal, sys, time
+from pathlib import Path
+import tasks
+from firmware import deploy, fleet, fleet_rollout
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+found = fleet.load(Path(sys.argv[1]))
+offer = deploy.Offer("x1", "2.0", Path(sys.argv[2]), sys.argv[3])
+
+def reach(member):
+    print("at", member.name, flush=True)
+    time.sleep(600)
+
+made = fleet_rollout.Rollout(found, offer, reach, Path(sys.argv[4]))
+tasks.guarded(lambda: made.run(fleet.members(found)))()
+"""
+
+
+def test_ctrl_c_once_more_leaves_what_is_under_way(tmp_path: Path, offer: Offer) -> None:
+    load(tmp_path)
+    argv = [sys.executable, "-c", HANGING, str(tmp_path / "fleet.yaml"), str(offer.bundle), offer.sha256]
+    with subprocess.Popen(
+        [*argv, str(tmp_path / "fleet.json")], cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        seen = [process.stdout.readline() for _ in range(2)]  # the wave, and the board that hangs
+        process.send_signal(signal.SIGINT)
+        seen.append(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        said = process.stderr.read()
+    assert seen[1:] == ["at b3\n", "no further board is begun; waited for: b3 (Ctrl-C leaves them alone)\n"]
+    assert "Exit: interrupted: the same command goes on" in said, "what Invoke makes status 130 of"
 
 
 LOADER = Plan(boot_loader=True)
