@@ -35,10 +35,10 @@ Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 def _is_host(text: str) -> str:
     try:
-        found = parse_host(text)
-    except UserError as error:
-        raise ValueError(str(error).removeprefix("--host: ")) from error
-    if found.jump:  # else it would be gone by in silence
+        alone = parse_host(text).jump is None  # a jump host that stands here would be gone by in silence
+    except UserError:
+        alone = False
+    if not alone:
         raise ValueError(f"{text!r} is no host of a fleet (valid: [user@]name[:port]; one to go through: group's jump)")
     return text
 
@@ -99,7 +99,10 @@ def load(path: Path) -> Fleet:
         found = yaml_file.load(path, Fleet)
     except OSError as error:
         raise UserError(f"no fleet {path}: {error.strerror} (valid: a file as docs/upgrade.md shows)") from error
-    members(found)
+    try:
+        members(found)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     behind = [name for name, group in found.groups.items() if group.jump]
     if behind and found.acceptance == "capture":
         raise UserError(
@@ -118,7 +121,7 @@ def members(fleet: Fleet, group: str = "", tag: str = "") -> list[Member]:
         jump = parse_host(each.jump) if each.jump else None
         for entry in each.hosts:
             found.append(Member(parse_host(entry.host), name, frozenset([*each.tags, *entry.tags]), jump))
-    names = [member.name for member in found]
+    names = [member.name.lower() for member in found]  # as the network sees them
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{', '.join(twice)}: more than once in the fleet (valid: each board once)")
     tags = sorted({each for member in found for each in member.tags})
