@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from firmware import bundle, deploy, engine, keys, payload, transfer
@@ -84,6 +85,8 @@ def test_engineer_may_do_what_is_listed_and_no_more(linux: Linux, inputs: bundle
             assert target.run(command, sudo=True).status, f"{command} is allowed"
         assert target.run(["cat", "/data/identity/update.key"]).status, "the key for bundles may be read"
         assert target.run(["rauc", "status"]).status, "RAUC answers who is not root"
+        with pytest.raises(paramiko.ChannelException, match="prohibited"):
+            target.transport.open_channel("direct-tcpip", ("127.0.0.1", 22), ("127.0.0.1", 0), timeout=60)
         assert "health" in target.output(["field-update", "status"], sudo=True)
         assert "state" in target.output(["capturectl", "status", "--json"])
         assert target.output(["journalctl", "-u", "field-update-boot", "-o", "cat", "--no-pager"])

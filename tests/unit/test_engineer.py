@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `engineer` may do by sudo: nothing that a wildcard, an argument of one's own or a search path would widen."""
+"""What `engineer` may do: by sudo nothing that a wildcard, an argument or a search path would widen; no tunnel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from firmware import accounts, paths
 
 pytestmark = pytest.mark.unit
-TEXT = (paths.ROOT / "recipes/base-system/files/sudoers").read_text(encoding="utf-8")
+FILES = paths.ROOT / "recipes/base-system/files"
+TEXT = (FILES / "sudoers").read_text(encoding="utf-8")
 LINES = [line for line in TEXT.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
 
 
@@ -40,3 +41,9 @@ def test_programs_that_a_command_starts_are_the_systems() -> None:
     """
     (line,) = [line for line in LINES if "secure_path" in line]
     assert line == 'Defaults secure_path="/usr/sbin:/usr/bin:/sbin:/bin"'
+
+
+def test_no_tunnel_of_any_kind() -> None:
+    """OpenSSH has a setting for ports, and another one for sockets in the file system."""
+    block = (FILES / "sshd.conf").read_text(encoding="utf-8").partition("Match User engineer\n")[2]
+    assert {"AllowTcpForwarding no", "AllowStreamLocalForwarding no"} <= {line.strip() for line in block.splitlines()}
