@@ -3,12 +3,50 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from firmware import ssh
-from firmware.errors import TargetError
+import pytest
+
+from firmware import deploy, inspection, ssh, transfer, tunnel
+from firmware.deploy import Offer
+from firmware.errors import TargetError, ToolError
+from firmware.inspection import Content
+
+CONTENT = Content("cyclone-capture-x1", "2.0", 4096, False)
+
+
+def play(folder: Path, monkeypatch: pytest.MonkeyPatch) -> PlayedBoard:
+    """A played board, and around it what `deploy` needs, quick and without a network."""
+
+    @contextlib.contextmanager
+    def serve(_target: ssh.Target, _file: Path) -> Iterator[Any]:
+        yield SimpleNamespace(url="http://127.0.0.1:1/x", server=SimpleNamespace(bytes_sent=5, size=50))
+
+    monkeypatch.setattr(tunnel, "serve", serve)
+    monkeypatch.setattr(inspection, "inspect", lambda _bundle, _keyring: CONTENT)
+    monkeypatch.setattr(deploy, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(transfer, "RETRY_SECONDS", 0.0)
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    return PlayedBoard()
+
+
+def offer(folder: Path) -> Offer:
+    """Version 2.0 for it."""
+    bundle = folder / "x1.raucb"
+    bundle.write_bytes(b"bundle")
+    return Offer("x1", "2.0", bundle, hashlib.sha256(b"bundle").hexdigest())
+
+
+def refuse() -> None:
+    """An acceptance that fails."""
+    raise ToolError(["pytest"], 1, "", "1 failed")
 
 
 class PlayedBoard(ssh.Target):

@@ -3,52 +3,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from firmware import deploy, inspection, paths, slots, ssh, transfer, tunnel
+from firmware import deploy, inspection, paths, ssh, transfer
 from firmware.deploy import Offer, Outcome, Plan
-from firmware.errors import TargetError, ToolError, UserError
+from firmware.errors import TargetError, UserError
 from firmware.inspection import Content
-from tests.unit.played_board import PlayedBoard
+from tests.unit import played_board
+from tests.unit.played_board import PlayedBoard, refuse
 
 pytestmark = pytest.mark.unit
-CONTENT = Content("cyclone-capture-x1", "2.0", 4096, False)
 LOADER = Plan(boot_loader=True)
 
 
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlayedBoard:
-    @contextlib.contextmanager
-    def serve(_target: ssh.Target, _file: Path) -> Iterator[Any]:
-        yield SimpleNamespace(url="http://127.0.0.1:1/x", server=SimpleNamespace(bytes_sent=5, size=50))
-
-    monkeypatch.setattr(tunnel, "serve", serve)
-    monkeypatch.setattr(inspection, "inspect", lambda _bundle, _keyring: CONTENT)
-    monkeypatch.setattr(deploy, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(transfer, "RETRY_SECONDS", 0.0)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return PlayedBoard()
+    return played_board.play(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def offer(tmp_path: Path) -> Offer:
-    bundle = tmp_path / "x1.raucb"
-    bundle.write_bytes(b"bundle")
-    return Offer("x1", "2.0", bundle, hashlib.sha256(b"bundle").hexdigest())
-
-
-def refuse() -> None:
-    raise ToolError(["pytest"], 1, "", "1 failed")
+    return played_board.offer(tmp_path)
 
 
 def test_missing_bundle_is_refused(board: PlayedBoard, offer: Offer) -> None:
@@ -142,48 +123,6 @@ def test_slot_with_another_version_than_offered_is_undone(board: PlayedBoard, of
     board.slot, board.health = "B", "passed"
     outcome = deploy.deploy(board, offer)
     assert (outcome.action, outcome.reason) == ("reverted", "it runs 1.5, not 2.0")
-
-
-def test_interruption_leaves_the_trial_to_the_board(board: PlayedBoard, offer: Offer) -> None:
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        deploy.deploy(board, offer, accept=interrupt)
-    assert board.commands == ["status", "install", "reboot", "status"]
-    assert deploy.deploy(board, offer) == Outcome("committed", "B", "2.0")  # again: goes on with the trial
-    assert board.commands[4:] == ["status", "status", "commit"]
-
-
-@pytest.mark.parametrize("behind", [False, True])
-@pytest.mark.parametrize("at", range(12))  # all of them
-def test_interrupted_anywhere_the_same_command_goes_on(
-    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch, at: int, behind: bool
-) -> None:
-    """Ctrl-C at the n-th thing that the board is asked for, before or behind its doing."""
-    left, phases = [at], list[str]()
-
-    def interruptible(name: str, ask: Callable[..., Any]) -> None:
-        def asked_for(*words: Any, **options: Any) -> Any:
-            phases.append(name)
-            now, left[0] = left[0] == 0, left[0] - 1
-            if now and not behind:
-                raise KeyboardInterrupt
-            answer = ask(*words, **options)
-            if now:
-                raise KeyboardInterrupt
-            return answer
-
-        monkeypatch.setattr(board, name, asked_for)
-
-    for name in ("run", "reboot", "wait_for_reboot"):
-        interruptible(name, getattr(board, name))
-    with pytest.raises(KeyboardInterrupt):
-        deploy.deploy(board, offer, accept=lambda: None, plan=LOADER)
-    assert phases
-    outcome = deploy.deploy(board, offer, accept=lambda: None, plan=LOADER)
-    assert outcome in (Outcome("committed", "B", "2.0"), Outcome("unchanged", "B", "2.0"))
-    assert (board.versions[board.slot], board.trial) == ("2.0", None)
 
 
 def test_accepted_slot_is_committed(board: PlayedBoard, offer: Offer) -> None:
@@ -320,86 +259,6 @@ def test_encrypted_bundle_is_left_to_the_board(
     assert deploy.deploy(board, offer).action == "committed"
 
 
-def test_link_that_drops_for_good_is_given_up(board: PlayedBoard, offer: Offer) -> None:
-    board.drops = transfer.LINK_ATTEMPTS
-    with pytest.raises(ssh.Unreachable, match="connection lost"):
-        deploy.deploy(board, offer)
-    assert board.commands.count("install") == transfer.LINK_ATTEMPTS
-
-
-def test_link_that_drops_is_taken_up_again(board: PlayedBoard, offer: Offer) -> None:
-    board.drops = transfer.LINK_ATTEMPTS - 1
-    said: list[str] = []
-    assert deploy.deploy(board, offer, say=said.append).action == "committed"
-    assert said.count("the link was lost: connection lost; it goes on when the board answers") == 4
-
-
-def test_installation_that_the_link_broke_off_is_waited_for(
-    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    busy, install = [f"field-update: {transfer.AT_WORK}"] * 2, board._install
-
-    def answer(command: Sequence[str]) -> ssh.Result:
-        return ssh.Result(1, "", busy.pop()) if busy else install(command)
-
-    monkeypatch.setattr(board, "_install", answer)
-    assert deploy.deploy(board, offer).action == "committed"
-    assert board.commands.count("install") == 3
-
-
-def asked(board: PlayedBoard, monkeypatch: pytest.MonkeyPatch, busy: int = 0) -> list[Sequence[str]]:
-    """What `field-update install` is asked for; `busy` times another one is at work."""
-    seen: list[Sequence[str]] = []
-    install, left = board._install, [""] * busy
-
-    def answer(command: Sequence[str]) -> ssh.Result:
-        seen.append(command)
-        return ssh.Result(1, left.pop(), f"field-update: {transfer.AT_WORK}") if left else install(command)
-
-    monkeypatch.setattr(board, "_install", answer)
-    return seen
-
-
-def test_upgrade_that_somebody_else_makes_meanwhile_is_not_overwritten(
-    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen, said = asked(board, monkeypatch, busy=2), list[str]()
-    board.not_ready = ["version 3.0 waits in slot B to be tried"]
-    with pytest.raises(TargetError, match=r"not ready for an upgrade, nothing was sent:(.|\n)*version 3\.0 waits"):
-        deploy.deploy(board, offer, say=said.append)
-    assert all("--unless-pending" in command for command in seen)
-    assert said.count("board-7: another field-update is at work; its end is waited for") == 1
-    assert "reboot" not in board.commands
-
-
-def test_upgrade_that_was_seen_to_wait_is_installed_over(
-    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Such as one's own, that was interrupted between installation and reboot."""
-    seen = asked(board, monkeypatch)
-    board.trial = {"slot": "B", "version": "2.0", "phase": "installed"}
-    assert deploy.deploy(board, offer).action == "committed"
-    assert "--unless-pending" not in seen[0]
-
-
-def test_installation_whose_link_dropped_is_ones_own(
-    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    board.drops = 1
-    seen = asked(board, monkeypatch)
-    assert deploy.deploy(board, offer).action == "committed"
-    assert ["--unless-pending" in command for command in seen] == [True, False]
-
-
-def test_board_with_an_older_field_update_is_not_asked_what_it_does_not_know(
-    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    board.old = True
-    seen = asked(board, monkeypatch)
-    assert deploy.deploy(board, offer).action == "committed"
-    assert "--unless-pending" not in seen[0]
-
-
 def test_progress_tells_rate_and_end() -> None:
     said: list[str] = []
     server: Any = SimpleNamespace(bytes_sent=10 << 20, size=40 << 20)
@@ -428,52 +287,3 @@ def test_silent_board_is_at_work_and_nobody_guesses_its_end(monkeypatch: pytest.
     assert said[0].endswith(" s left")
     assert said[-1].startswith("  (the board is at work) ")
     assert not said[-1].endswith("left")
-
-
-def test_rollback_to_an_empty_slot(board: PlayedBoard) -> None:
-    with pytest.raises(TargetError, match="slot B holds no system"):
-        slots.rollback(board)
-
-
-def test_rollback_is_a_trial(board: PlayedBoard) -> None:
-    board.versions["B"] = "0.9"
-    said: list[str] = []
-    assert slots.rollback(board, say=said.append) == Outcome("committed", "B", "0.9")
-    assert said[:3] == [
-        "board-7 runs slot A; the other one is to be tried, for at most 1800 s",
-        "board-7: slot B, version 0.9, is tried for at most 1800 s",
-        "rebooting",
-    ]
-
-
-def test_rollback_whose_connection_goes_with_the_reboot(board: PlayedBoard) -> None:
-    board.versions["B"], board.lost = "0.9", ssh.Unreachable("board-7", "gone")
-    assert slots.rollback(board) == Outcome("committed", "B", "0.9")
-
-
-def test_rollback_that_is_not_accepted_is_undone(board: PlayedBoard) -> None:
-    board.versions["B"] = "0.9"
-    assert slots.rollback(board, accept=refuse).action == "reverted"
-    board.trial, board.versions["B"], board.comes_up = None, "0.9", False
-    assert slots.rollback(board) == Outcome("reverted", "A", "1.0", "slot B did not come up")
-
-
-def test_rollback_gives_up_a_trial(board: PlayedBoard) -> None:
-    board.trial, board.slot, board.versions["B"], board.health = {"slot": "B", "version": "2.0"}, "B", "2.0", "passed"
-    assert slots.rollback(board) == Outcome("reverted", "A", "1.0", "rollback was asked for")
-
-
-def test_status_for_a_person_and_for_a_program(board: PlayedBoard, capsys: pytest.CaptureFixture[str]) -> None:
-    slots.show(board)
-    assert "runs 1.0, kernel 6.12, in slot A (x1)\n  committed; nothing is on trial" in capsys.readouterr().out
-    board.trial = {"slot": "B", "version": ""}
-    slots.show(board)
-    assert "slot B with a new version is tried at the next boot" in capsys.readouterr().out
-    board.slot, board.versions["B"], board.health = "B", "2.0", "passed"
-    board.last = {"event": "reverted", "slot": "B", "version": "1.9", "reason": "health: x"}
-    slots.show(board)
-    said = capsys.readouterr().out
-    assert "on trial: to be committed within 100 s" in said
-    assert "last: reverted: slot B, version 1.9: health: x" in said
-    slots.show(board, as_json=True)
-    assert json.loads(capsys.readouterr().out)["release"]["version"] == "2.0"
