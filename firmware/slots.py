@@ -25,6 +25,9 @@ def describe(release: dict[str, str], now: Status) -> str:
     if trial and trial["slot"] == now["booted"]:
         left = now["deadline_left_seconds"]
         lines.append(f"on trial: to be committed within {left} s, or it goes back; health: {now['health']}")
+    elif trial and trial.get("phase") == "installing":
+        what = f"{trial['version'] or 'a new version'} is being installed into slot {trial['slot']}"
+        lines.append(f"{what}, or that was broken off; nothing is on trial")
     elif trial:
         lines.append(f"slot {trial['slot']} with {trial['version'] or 'a new version'} is tried at the next boot")
     else:

@@ -58,6 +58,11 @@ def test_rollback_gives_up_a_trial(board: PlayedBoard) -> None:
 def test_status_for_a_person_and_for_a_program(board: PlayedBoard, capsys: pytest.CaptureFixture[str]) -> None:
     slots.show(board)
     assert "runs 1.0, kernel 6.12, in slot A (x1)\n  committed; nothing is on trial" in capsys.readouterr().out
+    board.trial = {"slot": "B", "version": "2.0", "phase": "installing"}
+    slots.show(board)
+    said = capsys.readouterr().out
+    assert "2.0 is being installed into slot B, or that was broken off" in said
+    assert "tried at the next boot" not in said
     board.trial = {"slot": "B", "version": ""}
     slots.show(board)
     assert "slot B with a new version is tried at the next boot" in capsys.readouterr().out
