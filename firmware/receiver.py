@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 import time
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from . import wire
 from .errors import FirmwareError, TargetError, UserError
 
 TIMEOUT_SECONDS = 120.0
+_LONGEST_SECONDS = 1_000_000
 _LINE_SECONDS = 0.5
 
 
@@ -70,23 +72,18 @@ class Receiver:
     """One connection to the stream. Every method raises TargetError: refused, silent, no stream, cut off."""
 
     def __init__(self, host: str, port: int, pattern: str = "counter", timeout: float = TIMEOUT_SECONDS) -> None:
-        """Connect; `timeout` is the longest silence in seconds. Raises UserError: unknown pattern, impossible port."""
+        """Connect; `timeout` is the longest silence in seconds. Raises UserError: see `connect`; pattern."""
         self._checker = patterns.checker(pattern)
-        if not 0 < port < 1 << 16:
-            raise UserError(f"port {port} (valid: 1 to 65535)")
         self._name = f"{host}:{port}"
         self._timeout = timeout
         self._header = bytearray(wire.HEADER_BYTES)
         self._payload = bytearray()
-        self._arrivals: list[float] = []
-        self._filled: list[int] = []
+        self._arrivals = array("d")  # 8 bytes a block: a capture may go on for days
+        self._filled = array("q")
         self._bytes = self._gaps = self._errors = self._lost = self._breaks = self._skipped = 0
         self._first: wire.Header | None = None
         self._previous: wire.Header | None = None
-        try:
-            self._socket = socket.create_connection((host, port), timeout=timeout)
-        except OSError as error:
-            raise TargetError(self._name, f"cannot connect: {error}") from error
+        self._socket = connect(host, port, timeout)
         wait_in_kernel(self._socket, timeout)
 
     def __enter__(self) -> Receiver:
@@ -104,7 +101,8 @@ class Receiver:
     ) -> Reception:
         """Receive until the end record; `progress` is told bytes and seconds after each record, `take` is given it.
 
-        What `take` is given is overwritten by the next record.
+        What `take` is given is overwritten by the next record. An end record is given to it only when blocks behind the
+        last record passed this reader by: without payload, and `lost_bytes` is theirs alone.
         """
         started = 0.0
         while (header := self._next_header()) is not None:
@@ -113,7 +111,11 @@ class Receiver:
             if not self._arrivals:
                 started = now
             if header.flags & wire.FLAG_END:
-                return self._result(now - started if started else 0.0, self._ends_as_said(header))
+                before = self._lost
+                ended = self._ends_as_said(header)
+                if take is not None and header.flags & wire.FLAG_GAP:
+                    take(header._replace(lost_bytes=self._lost - before), payload)
+                return self._result(now - started if started else 0.0, ended)
             self._arrivals.append(now - started)
             self._filled.append(header.time_ns)
             self._account(header, payload)
@@ -184,9 +186,13 @@ class Receiver:
 
     def _ends_as_said(self, end: wire.Header) -> bool:
         """Whether the end record's totals are ours; who joined late can't tell."""
-        if self._first is None:
+        if self._first is None or self._previous is None:
             return end.sequence == 0
         if self._first.sequence:
+            if end.flags & wire.FLAG_GAP:  # their sizes can't be told: as the last one's
+                behind = max(0, end.sequence - self._previous.sequence - 1)
+                self._skipped += behind
+                self._lost += behind * self._previous.payload_bytes
             return True
         if end.flags & wire.FLAG_GAP:  # the last blocks were skipped: only the end record tells of them
             self._skipped += end.sequence - len(self._arrivals) - self._skipped
@@ -211,6 +217,20 @@ class Receiver:
             filled=tuple((at - self._filled[0]) / 1e9 for at in self._filled),
             skipped_blocks=self._skipped,
         )
+
+
+def connect(host: str, port: int, timeout: float) -> socket.socket:
+    """A connection to the stream. Raises TargetError: no answer; UserError: host, port or timeout that can't be."""
+    if not 0 < port < 1 << 16:
+        raise UserError(f"port {port} (valid: 1 to 65535)")
+    if not 0 < timeout <= _LONGEST_SECONDS:
+        raise UserError(f"timeout {timeout:g} (valid: seconds, more than 0, at most {_LONGEST_SECONDS})")
+    try:
+        return socket.create_connection((host, port), timeout=timeout)
+    except UnicodeError as error:  # no name by the rules of IDNA
+        raise UserError(f"host {host!r} (valid: a name or an address)") from error
+    except OSError as error:
+        raise TargetError(f"{host}:{port}", f"cannot connect: {error}") from error
 
 
 def wait_in_kernel(connection: socket.socket, timeout: float) -> None:
@@ -243,7 +263,10 @@ def receive(
         return receiver.run(progress)
 
 
-def _live_line() -> Callable[[int, float], None]:
+def live_line() -> Callable[[int, float], None] | None:
+    """A progress that shows bytes and speed on the terminal, on one line; None where there is no terminal."""
+    if not sys.stderr.isatty():
+        return None
     shown = [0.0]
 
     def show(size: int, seconds: float) -> None:
@@ -263,8 +286,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="longest silence, seconds")
     options = parser.parse_args(arguments)
     try:
-        live = _live_line() if sys.stderr.isatty() else None
-        seen = receive(options.host, options.port, options.pattern, options.timeout, progress=live)
+        seen = receive(options.host, options.port, options.pattern, options.timeout, progress=live_line())
     except FirmwareError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status

@@ -8,7 +8,9 @@
     cyclone-capture partition /dev/sdX5                        recordings in a partition of a board's card, or in a copy
     cyclone-capture partition copy.img --name NAME --output take   one of them as SigMF
 
-Exit status: 0 all is whole; 1 something is missing or damaged; 2 the input is wrong; 4 the board failed.
+Exit status: 0 all is whole; 1 something is missing or damaged; 2 the input is wrong; 4 the board failed; 130 Ctrl-C.
+Files that exist are never written over. What was received before an error or Ctrl-C is kept as a recording, whose
+metadata says why it ended.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from pathlib import Path
 from . import pattern as patterns
 from .errors import FirmwareError, UserError
 from .files import Writer, open_recording
-from .live import PORT, TIMEOUT_SECONDS
-from .receiver import Receiver
+from .live import PORT
+from .receiver import TIMEOUT_SECONDS, Receiver, live_line
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
 def _partition(options: argparse.Namespace) -> int:
     from .raw import listing, take_out
 
+    if options.name is None and options.output is not None:
+        raise UserError("--output: of which recording? (valid: with --name)")
     if options.name is None:
         print(listing(options.device))
     elif options.output is None:
@@ -59,12 +63,21 @@ def _partition(options: argparse.Namespace) -> int:
 
 
 def _receive(options: argparse.Namespace) -> int:
-    with Receiver(options.host, options.port, options.pattern, options.timeout) as receiver:
-        if options.output is None:
-            seen = receiver.run()
-        else:
-            with Writer(options.output, options.datatype, options.sample_rate) as writer:
-                seen = receiver.run(take=writer.write)
+    connection = (options.host, options.port, options.pattern, options.timeout)
+    if options.output is None:
+        with Receiver(*connection) as receiver:
+            seen = receiver.run(live_line())
+    else:
+        # the output first: a board may begin as soon as somebody is connected
+        writer = Writer(options.output, options.datatype, options.sample_rate)
+        try:
+            with writer, Receiver(*connection) as receiver:
+                seen = receiver.run(live_line(), writer.write)
+                writer.ended_early = "" if seen.ended else "no end record came"
+        except (FirmwareError, OSError, KeyboardInterrupt):
+            if writer.size:
+                print(f"{writer.kept}: {writer.size} bytes that came before are kept", file=sys.stderr)
+            raise
     print(seen)
     return 0 if seen.whole else 1
 
@@ -92,4 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
     return 0

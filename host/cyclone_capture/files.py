@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,17 @@ from .record import FLAG_ERROR, FLAG_GAP, Header
 from .sigmf_meta import Description, Gap, Segment, metadata
 
 _LOST = "cyclone_capture:lost_bytes"
-META, DATA = ".sigmf-meta", ".sigmf-data"
+META, DATA, PART = ".sigmf-meta", ".sigmf-data", ".sigmf-data.part"
+_MOST_HERTZ = 1e15
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording: `samples` are mapped; `gaps` are (first sample, samples, bytes lost); `rate` in hertz or None."""
+    """A recording: `samples` are mapped; `rate` in hertz or None.
+
+    `gaps` are (first sample, samples of the block, bytes lost before or in it); for what was lost behind the last
+    sample these are the number of samples, 0, and the bytes.
+    """
 
     path: Path
     samples: npt.NDArray[Any]
@@ -51,53 +56,87 @@ def open_recording(path: str | Path) -> Recording:
                 int(one.get(_LOST, 0)),
             )
             for one in notes
-            if one.get("core:label") == "gap"
+            if one.get("core:label") == "gap" or one.get(_LOST)
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{meta_path}: no recording: {error!r} (valid: a .sigmf-meta with its .sigmf-data)") from error
-    return Recording(stem, samples, head.get("core:sample_rate"), gaps, meta)
+    return Recording(stem, samples, _rate(meta_path, head), gaps, meta)
+
+
+def _rate(path: Path, head: dict[str, Any]) -> float | None:
+    rate = head.get("core:sample_rate")
+    if rate is None or (type(rate) in (int, float) and 0 < rate < _MOST_HERTZ):  # bool is an int, and not meant
+        return rate
+    raise UserError(f"{path}: core:sample_rate is {rate!r:.40} (valid: a number of samples a second, or none)")
 
 
 class Writer:
-    """Writes a stream into a recording; whole when the block ends, else nothing is left. Raises UserError, OSError."""
+    """Writes a stream into a recording; what came before an error is kept, and the metadata says why it ended.
+
+    Nothing that exists is written over. Raises UserError: name, folder, datatype, rate; OSError, which names the file.
+    """
 
     def __init__(self, path: Path, datatype: str, rate: float = 0.0, hardware: str = "") -> None:
         """`path` is the recording's name; `rate` samples a second, 0: not known."""
         size = dtype(datatype).itemsize
-        self.path = Path(str(path).removesuffix(META))
-        self._data = self.path.with_name(self.path.name + DATA)
-        if self._data.exists():
-            raise UserError(f"{self._data} exists (valid: a new name)")
-        self._part = self.path.with_name(self.path.name + DATA + ".part")
-        self._file: BinaryIO = self._part.open("wb")
+        if not 0 <= rate < _MOST_HERTZ:
+            raise UserError(f"rate {rate:g} (valid: samples a second, 0: not known)")
+        self.path = Path(str(path).removesuffix(META).removesuffix(DATA))
+        self._data, self._meta, self._part = (
+            self.path.with_name(self.path.name + suffix) for suffix in (DATA, META, PART)
+        )
+        for there in (self._data, self._meta, self._part):
+            if there.exists():
+                raise UserError(f"{there} exists (valid: a new name)")
+        try:
+            self._file = self._part.open("xb", buffering=0)
+        except OSError as error:
+            raise UserError(f"{self._part}: {error.strerror} (valid: a name in a folder that you may write)") from error
         self._hash = hashlib.sha256()
-        self._size = 0
+        self.size = 0
+        self.kept = self._part  # where it is
         self._what = Description(datatype, hardware, round(rate * size), "")
+        self.ended_early = ""  # why, for the metadata
 
     def __enter__(self) -> Writer:
         """The writer itself."""
         return self
 
     def write(self, header: Header, data: Any) -> None:
-        """Append a block (a buffer)."""
-        if not self._size:
+        """Append a block (a buffer); an end record, without data, tells what was lost behind the last block."""
+        if not self.size:
             now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
             self._what.segments.append(Segment(0, header.capture, header.sequence, header.time_ns, now))
         if header.flags & (FLAG_GAP | FLAG_ERROR):
             error = bool(header.flags & FLAG_ERROR)
-            self._what.gaps.append(Gap(self._size, len(data), header.lost_bytes, error))
-        self._file.write(data)
+            self._what.gaps.append(Gap(self.size, len(data), header.lost_bytes, error))
+        view, done = memoryview(data), 0
+        try:
+            while done < len(view):
+                done += self._file.write(view[done:]) or 0
+        except OSError as error:
+            error.filename = str(self._part)
+            raise
         self._hash.update(data)
-        self._size += len(data)
+        self.size += len(data)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Make the recording whole; what came before an error is kept too, as a recording."""
-        self._file.close()
-        if not self._size:
+        """Make the recording whole; nothing is left of an empty one."""
+        if value is not None:
+            self.ended_early = f"{value}" or type(value).__name__
+        with self._file:
+            self._file.truncate(self.size)  # of a block that did not fit, a part may be there
+        if not self.size:
             self._part.unlink()
             return
-        text = json.dumps(metadata(self._what, self._hash.hexdigest()), indent=2) + "\n"
-        self.path.with_name(self.path.name + META).write_text(text, encoding="utf-8")
+        notes = (f"ended early: {self.ended_early}",) if self.ended_early else ()
+        text = json.dumps(metadata(self._what, self._hash.hexdigest(), notes), indent=2) + "\n"
+        try:
+            self._meta.write_text(text, encoding="utf-8")
+        except OSError:
+            self._meta.unlink(missing_ok=True)
+            raise
         self._part.replace(self._data)
+        self.kept = self._data

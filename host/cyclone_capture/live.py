@@ -19,9 +19,9 @@ import numpy.typing as npt
 from . import wire
 from .errors import TargetError
 from .numbers import dtype
+from .receiver import TIMEOUT_SECONDS, connect
 
 PORT = 7700
-TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -58,28 +58,41 @@ class Pool:
         return made
 
 
-def stream(host: str, port: int = PORT, datatype: str = "ru32_le", timeout: float = TIMEOUT_SECONDS) -> Iterator[Block]:
-    """Blocks of the capture that runs or begins next, until it ends. Raises TargetError; UserError: datatype."""
+class Stream(Iterator[Block]):
+    """Blocks of one capture, until it ends; then `end` is its end record, with all that was lost (`lost_bytes`)."""
+
+    def __init__(self, connection: socket.socket, name: str, kind: np.dtype[Any]) -> None:
+        """Read from `connection`, which is closed with the last block."""
+        self.end: wire.Header | None = None
+        self._blocks = self._run(connection, name, kind)
+
+    def __next__(self) -> Block:
+        """The next block. Raises TargetError."""
+        return next(self._blocks)
+
+    def _run(self, connection: socket.socket, name: str, kind: np.dtype[Any]) -> Iterator[Block]:
+        pool = Pool()
+        with connection:
+            head = bytearray(wire.HEADER_BYTES)
+            while True:
+                _fill(connection, name, memoryview(head))
+                try:
+                    header = wire.unpack(head)
+                except ValueError as error:
+                    raise TargetError(name, f"not the capture stream: {error}") from error
+                if header.flags & wire.FLAG_END:
+                    self.end = header
+                    return
+                data = pool.take(header.payload_bytes)
+                _fill(connection, name, data.data)
+                yield Block(header, data[: len(data) - len(data) % kind.itemsize].view(kind))
+                del data
+
+
+def stream(host: str, port: int = PORT, datatype: str = "ru32_le", timeout: float = TIMEOUT_SECONDS) -> Stream:
+    """Blocks of the capture that runs or begins next. Raises TargetError; UserError: datatype, host, port, timeout."""
     kind = dtype(datatype)
-    name, pool = f"{host}:{port}", Pool()
-    try:
-        connection = socket.create_connection((host, port), timeout=timeout)
-    except OSError as error:
-        raise TargetError(name, f"cannot connect: {error}") from error
-    with connection:
-        head = bytearray(wire.HEADER_BYTES)
-        while True:
-            _fill(connection, name, memoryview(head))
-            try:
-                header = wire.unpack(head)
-            except ValueError as error:
-                raise TargetError(name, f"not the capture stream: {error}") from error
-            if header.flags & wire.FLAG_END:
-                return
-            data = pool.take(header.payload_bytes)
-            _fill(connection, name, data.data)
-            yield Block(header, data[: len(data) - len(data) % kind.itemsize].view(kind))
-            del data
+    return Stream(connect(host, port, timeout), f"{host}:{port}", kind)
 
 
 def _fill(connection: socket.socket, name: str, view: memoryview) -> None:

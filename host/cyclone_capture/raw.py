@@ -27,7 +27,7 @@ def listing(path: Path) -> str:
 
 
 def take_out(path: Path, name: str, output: Path) -> None:
-    """Write recording `name` as the SigMF recording `output`; whole, or nothing. Raises UserError; OSError: writing."""
+    """Write recording `name` as the SigMF recording `output`, as far as it can be read. Raises UserError, OSError."""
     try:
         with Partition(path) as medium:
             medium.load()

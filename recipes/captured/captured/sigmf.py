@@ -17,7 +17,10 @@ _EXTENSIONS = [{"name": "cyclone_capture", "version": "1.0.0", "optional": True}
 
 @dataclass(frozen=True)
 class Gap:
-    """Bytes lost before or inside the block at byte `at` of the file, `size` bytes long; `error`: the DMA's."""
+    """Bytes lost before or inside the block at byte `at` of the file, `size` bytes long; `error`: the DMA's.
+
+    With size 0 they were lost behind the last block.
+    """
 
     at: int
     size: int
@@ -93,10 +96,11 @@ def _capture(segment: Segment, size: int) -> dict[str, object]:
 
 
 def _annotation(gap: Gap, size: int) -> dict[str, object]:
-    said = "the DMA reported an error" if gap.error else f"{gap.lost} bytes were lost before or in these samples"
+    where = "before or in these samples" if gap.size else "behind the last sample"
+    said = "the DMA reported an error" if gap.error else f"{gap.lost} bytes were lost {where}"
     return {
         "core:sample_start": gap.at // size,
-        "core:sample_count": max(1, gap.size // size),
+        "core:sample_count": max(1, gap.size // size) if gap.size else 0,
         "core:label": "error" if gap.error else "gap",
         "core:comment": said,
         "cyclone_capture:lost_bytes": gap.lost,
