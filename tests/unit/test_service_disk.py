@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +24,7 @@ from captured.record import FLAG_GAP, Header
 from captured.recorder import Recorder, Source
 from captured.sink_disk import chosen_writer
 
+from firmware.receiver import Receiver
 from tests.unit.test_service import Bench
 
 pytestmark = pytest.mark.unit
@@ -273,6 +275,35 @@ def test_whole_capture_is_recorded_and_streamed_at_once(running: Bench) -> None:
     folder = Path(status["disk"]["folder"])
     payload = b"".join(received[at + 48 : at + 48 + 4096] for at in range(0, len(received) - 48, 4096 + 48))
     assert data_of(folder, "both") == payload[:size]
+
+
+def test_what_passed_a_recording_by_at_its_end_is_in_its_metadata(
+    running: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source has a rate, so the reader goes on while the card hangs: the last blocks are lost to the recording."""
+    card, write = threading.Event(), writers.Buffered.write
+
+    def hang(writer: writers.Buffered, data: memoryview) -> None:
+        card.wait(20)
+        write(writer, data)
+
+    monkeypatch.setattr(writers.Buffered, "write", hang)
+    size = 100 * 4096
+    with Receiver("127.0.0.1", running.port, "counter", 20) as reader:
+        running.ask_until(lambda seen: seen["clients"] == 1)
+        running.ask("record", name="tail", start=True, bytes=size, rate=4096)
+        reader.run()
+        card.set()
+    status = running.ask_until(lambda seen: not seen["disk"]["recording"])
+    last, folder = status["disk"]["last"], Path(status["disk"]["folder"])
+    assert last["dropped_bytes"] == size - last["written"] > 0
+    found = sigmf.sigmffile.fromfile(str(folder / "tail.sigmf-meta"))
+    found.validate()
+    notes = found.get_annotations()
+    assert sum(note["cyclone_capture:lost_bytes"] for note in notes) == last["dropped_bytes"]
+    behind = notes[-1]
+    assert (behind["core:sample_start"], behind["core:sample_count"]) == (last["written"] // 4, 0)
+    assert "behind the last sample" in behind["core:comment"]
 
 
 def test_recording_of_a_running_capture_begins_with_the_next_block_and_can_be_stopped(running: Bench) -> None:

@@ -18,7 +18,7 @@ from captured.config import Disk
 from captured.errors import ConfigError, RefusedError
 from captured.partition import DATA_AT, ENTRIES, PAGE, WHOLE, Entry, Partition, entry_at, padded
 from captured.partition_recorder import PartitionRecorder, open_partition
-from captured.record import FLAG_GAP, Header
+from captured.record import FLAG_END, FLAG_GAP, Header
 from captured.recorder import Source
 from cyclone_capture import cli
 
@@ -111,9 +111,26 @@ def test_recordings_are_found_again_and_read_back_on_both_sides(
         assert (folder / "take-1.sha256").read_text().split()[0] == entry.sha256
     assert cli.main(["partition", disk.partition]) == 0
     assert f"{len(data)} bytes in 3 blocks, whole\n" in capsys.readouterr().out
+    assert cli.main(["partition", disk.partition, "--output", str(tmp_path / "x")]) == 2
+    assert "valid: with --name" in capsys.readouterr().err
     assert cli.main(["partition", disk.partition, "--name", "else", "--output", str(tmp_path / "x")]) == 2
     assert "valid: take, take-1" in capsys.readouterr().err
     assert cli.main(["partition", str(folder / "take-1.sigmf-data")]) == 2
+
+
+def test_what_was_lost_behind_the_last_block_is_in_the_partition_and_comes_out_with_it(
+    ring: memoryview, disk: Disk, tmp_path: Path
+) -> None:
+    made = recorder(disk)
+    made.write(header(), ring[:MIB])
+    made.note_tail(Header(FLAG_END | FLAG_GAP, 0, 4, 9, 5 * MIB, 1), 3 * MIB)
+    made.finish()
+    assert ctl.main(["partition", "--device", disk.partition, "--export", "take", "--folder", str(tmp_path)]) == 0
+    assert cli.main(["partition", disk.partition, "--name", "take", "--output", str(tmp_path / "host")]) == 0
+    for name in ("take", "host"):
+        taken = cyclone_capture.open_recording(tmp_path / name)
+        assert taken.samples.tobytes() == bytes(ring[:MIB])
+        assert taken.gaps == ((MIB // 4, 0, 3 * MIB),)
 
 
 def test_cut_recording_ends_at_its_last_sync_and_says_so(ring: memoryview, disk: Disk) -> None:

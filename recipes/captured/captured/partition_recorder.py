@@ -29,6 +29,7 @@ from captured.recorder import Hasher, Progress, Recorder, Source, wall_clock
 from captured.sigmf import Segment
 
 _log = logging.getLogger(__name__)
+_NOTHING = memoryview(b"")
 
 
 def open_partition(config: Disk) -> Partition:
@@ -110,6 +111,11 @@ class PartitionRecorder:
         if due or self._clock() - self._last_sync >= self._config.sync_seconds:
             self._sync()
 
+    def note_tail(self, end: Header, lost: int) -> None:
+        """So many bytes were lost behind the last block: an end record says so, where there is room for its page."""
+        if self._begun and self._at + PAGE <= self._medium.size:
+            self.write(end._replace(lost_bytes=lost), _NOTHING)
+
     def _begin(self, header: Header) -> None:
         began = Segment(0, header.capture, header.sequence, header.time_ns, wall_clock(header.time_ns))
         self._what.segments.append(began)
@@ -119,7 +125,7 @@ class PartitionRecorder:
         self._begun = True
 
     def _write_all(self, data: memoryview) -> None:
-        parts: list[memoryview | mmap.mmap | bytes] = [self._head, data]
+        parts: list[memoryview | mmap.mmap | bytes] = [self._head, data] if data else [self._head]
         if len(data) % PAGE:  # the end of a capture: no whole page, so no O_DIRECT any more
             fcntl.fcntl(self._fd, fcntl.F_SETFL, fcntl.fcntl(self._fd, fcntl.F_GETFL) & ~os.O_DIRECT)
             parts.append(bytes(padded(len(data)) - len(data)))
@@ -201,6 +207,10 @@ def export(medium: Partition, entry: Entry, folder: Path) -> str:
     began = what.segments[0].datetime if what.segments else ""
     made = Recorder(config, "buffered", entry.name, Source(what.board, what.pattern, what.rate, entry.bytes, began))
     for head, payload in medium.records(entry):
-        made.write(record.unpack(head), memoryview(payload))
+        header = record.unpack(head)
+        if header.flags & record.FLAG_END:
+            made.note_tail(header, header.lost_bytes)
+        else:
+            made.write(header, memoryview(payload))
     made.finish()
     return made.progress.file

@@ -128,6 +128,11 @@ class Recorder:
         ):
             self._sync()
 
+    def note_tail(self, _end: Header, lost: int) -> None:
+        """So many bytes were lost behind the last block that was written."""
+        if self._output is not None and self._what is not None:
+            self._what.gaps.append(Gap(self._output.written, 0, lost))
+
     def _is_full(self, more: int) -> bool:
         config = self._config
         written = self._output.written if self._output else 0

@@ -91,6 +91,7 @@ class Sink(ABC):
         self.bytes = 0
         self.gaps = 0
         self.dropped_bytes = 0
+        self.tail_bytes = 0  # passed by behind the last record of the capture that ended last
         self._owed_bytes = 0  # passed by since its last record
         self._told_bytes = 0  # passed by, and told in a record's header
         self._joined = False
@@ -137,6 +138,7 @@ class Sink(ABC):
     def _its_end(self, header: record.Header, packed: bytes) -> tuple[record.Header, bytes]:
         dropped = self._told_bytes + self._owed_bytes
         flags = header.flags | (record.FLAG_GAP if self._owed_bytes else 0)
+        self.tail_bytes = self._owed_bytes
         self._told_bytes = self._owed_bytes = 0
         self._joined = False
         if not dropped:

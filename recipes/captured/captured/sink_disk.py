@@ -88,8 +88,12 @@ class Recording(Sink):
 
     def _handle(self, lease: Lease) -> None:
         try:
-            if lease.payload and not self._recorder.progress.error:
+            if self._recorder.progress.error:
+                return
+            if lease.payload:
                 self._recorder.write(lease.header, lease.payload)
+            elif self.tail_bytes:  # set before the end record was put into the queue
+                self._recorder.note_tail(lease.header, self.tail_bytes)
         except OSError as error:
             self._recorder.save(error)
         finally:
