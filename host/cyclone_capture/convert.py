@@ -25,13 +25,20 @@ def convert(recording: Recording, target: Path) -> None:
     writers = {".npy": _npy, ".wav": _wav}
     if target.suffix not in writers:
         raise UserError(f"{target}: unknown format (valid: {', '.join(writers)})")
-    if target.exists():
-        raise UserError(f"{target} exists (valid: a new name)")
-    writers[target.suffix](recording, target)
+    part = target.with_name(target.name + ".part")
+    for there in (target, part):
+        if there.exists():
+            raise UserError(f"{there} exists (valid: a new name)")
+    try:
+        writers[target.suffix](recording, part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)  # of what could not be written as a whole nothing is left
 
 
 def _npy(recording: Recording, target: Path) -> None:
-    np.save(target, recording.samples)
+    with target.open("wb") as file:
+        np.save(file, recording.samples)
 
 
 def _wav(recording: Recording, target: Path) -> None:
@@ -39,11 +46,15 @@ def _wav(recording: Recording, target: Path) -> None:
     one = samples.dtype["i"] if samples.dtype.names else samples.dtype
     fits = (one.kind == "i" and one.itemsize in (2, 4)) or (one.kind == "u" and one.itemsize == 1)
     if not fits:
-        raise UserError(f"{target}: samples of type {one} do not fit (valid: ri16, ri32, ru8, ci16, ci32; else .npy)")
-    if not rate or rate != int(rate):
-        raise UserError(f"{target}: the rate is {rate} (valid: a whole number of samples a second; else .npy)")
+        raise UserError(
+            f"{recording.path}: samples of type {one} do not fit (valid: ri16, ri32, ru8, ci16, ci32; else .npy)"
+        )
+    frame = samples.dtype.itemsize
+    if not rate or rate != int(rate) or rate * frame >= 1 << 32:
+        said = f"a whole number of samples a second, less than {(1 << 32) // frame}"
+        raise UserError(f"{recording.path}: the rate is {rate} (valid: {said}; else .npy)")
     if samples.nbytes > _WAV_BYTES:
-        raise UserError(f"{target}: {samples.nbytes} bytes (valid: at most {_WAV_BYTES}; else .npy)")
+        raise UserError(f"{recording.path}: {samples.nbytes} bytes (valid: at most {_WAV_BYTES}; else .npy)")
     with wave.open(str(target), "wb") as file:
         file.setnchannels(2 if samples.dtype.names else 1)
         file.setsampwidth(one.itemsize)

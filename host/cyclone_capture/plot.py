@@ -2,7 +2,8 @@
 """One picture of a recording: waveform with its envelope, spectrum, and where samples are missing.
 
 PNG, or an HTML page that holds the picture as SVG and needs nothing else. A long recording is drawn by the smallest and
-largest sample of each column, so that no peak is missed; the spectrum is Welch's mean of windows that touch no gap.
+largest sample of each column, so that no peak is missed; it is never in memory as a whole. The spectrum is Welch's mean
+of windows that touch no gap. What is no number is left out. Gaps nearer than a column are drawn as one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from .numbers import plain
 COLUMNS = 1600
 WINDOW = 4096
 WINDOWS = 200
+LABELS = 24  # of gaps; more can't be read
+POINTS = 64  # with so few samples each is a dot
+_CHUNK = 1 << 20
 _STYLE = (
     "body{font:15px sans-serif;max-width:70rem;margin:1rem auto}th{text-align:left;padding-right:1rem}"
     "svg{width:100%;height:auto}"
@@ -50,24 +54,44 @@ def envelope(samples: npt.NDArray[Any], columns: int = COLUMNS) -> tuple[npt.NDA
     edges = np.linspace(0, len(samples), min(columns, len(samples)) + 1).astype(np.int64)
     low, high = np.empty(len(edges) - 1), np.empty(len(edges) - 1)
     for column, (first, behind) in enumerate(itertools.pairwise(edges)):
-        part = plain(samples[first:behind])
-        part = np.abs(part) if part.dtype.kind == "c" else part
-        low[column], high[column] = part.min(), part.max()
+        parts = [_extremes(samples[at : min(at + _CHUNK, behind)]) for at in range(first, behind, _CHUNK)]
+        low[column] = np.fmin.reduce([least for least, _ in parts])
+        high[column] = np.fmax.reduce([most for _, most in parts])
     return edges[:-1], low, high
+
+
+def _extremes(samples: npt.NDArray[Any]) -> tuple[Any, Any]:
+    part = np.abs(plain(samples)) if samples.dtype.names or samples.dtype.kind == "c" else samples
+    return np.fmin.reduce(part), np.fmax.reduce(part)
+
+
+def spans(recording: Recording) -> list[tuple[int, int, int]]:
+    """The gaps as they are drawn: first sample, samples, bytes lost; those nearer than a column are one."""
+    column = len(recording.samples) // COLUMNS
+    made: list[tuple[int, int, int]] = []
+    for first, count, gone in sorted(recording.gaps):
+        if made and first - (made[-1][0] + made[-1][1]) <= column:
+            begin, length, before = made[-1]
+            made[-1] = (begin, max(length, first + count - begin), before + gone)
+        else:
+            made.append((first, count, gone))
+    return made
 
 
 def spectrum(recording: Recording) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Frequency (hertz, or cycles a sample without a rate) and level (dB of the largest line)."""
     samples = recording.samples
     size = min(WINDOW, 1 << (len(samples).bit_length() - 1))
-    gaps = recording.gaps
+    gaps = np.array([(first, first + count) for first, count, _ in recording.gaps], np.int64).reshape(-1, 2)
     starts = np.unique(np.linspace(0, len(samples) - size, WINDOWS).astype(np.int64))
-    clean = [at for at in starts if not any(at < first + count and at + size > first for first, count, _ in gaps)]
+    clean = [at for at in starts if not ((at < gaps[:, 1]) & (at + size > gaps[:, 0])).any()]
     shape = np.hanning(size) if size > 1 else np.ones(1)
     complex_ones = recording.samples.dtype.names is not None or samples.dtype.kind == "c"
     power = np.zeros(size if complex_ones else size // 2 + 1)
     for at in clean or starts:
         part = plain(samples[at : at + size])
+        if not np.isfinite(part).all():
+            continue
         line = (part - part.mean()) * shape
         power += np.abs(np.fft.fftshift(np.fft.fft(line)) if complex_ones else np.fft.rfft(line)) ** 2
     step = 1.0 / (recording.rate or 1.0)
@@ -87,6 +111,8 @@ def _figure(recording: Recording) -> Any:
     wave, lines, lost = figure.subplots(3, 1, height_ratios=(3, 3, 1))
     places, low, high = envelope(recording.samples)
     wave.fill_between(places / rate, low, high, linewidth=0.6, edgecolor="tab:blue", alpha=0.8)
+    if len(places) <= POINTS:
+        wave.plot(places / rate, high, ".", color="tab:blue")
     kind = "magnitude" if recording.samples.dtype.names or recording.samples.dtype.kind == "c" else "value"
     wave.set(title=recording.path.name, ylabel=kind, xlabel=unit, xlim=(0, len(recording.samples) / rate))
     frequency, level = spectrum(recording)
@@ -96,12 +122,20 @@ def _figure(recording: Recording) -> Any:
     if recording.rate:
         lines.xaxis.set_major_formatter(EngFormatter("Hz"))
     lines.grid(alpha=0.3)
-    for first, count, gone in recording.gaps:
-        for axes in (wave, lost):
-            axes.axvspan(
-                first / rate, (first + max(count, 1)) / rate, color="tab:red", alpha=0.25 if axes is wave else 1
-            )
-        lost.annotate(f"{gone:,} B", (first / rate, 0.5), fontsize=8, bbox={"color": "white", "alpha": 0.8})
+    drawn = spans(recording)
+    for axes in (wave, lost):
+        axes.broken_barh(
+            [(first / rate, max(count, 1) / rate) for first, count, _ in drawn],
+            (0, 1),
+            transform=axes.get_xaxis_transform(),
+            color="tab:red",
+            alpha=0.25 if axes is wave else 1,
+            clip_on=axes is wave,  # what was lost behind the last sample lies on the edge
+        )
+    for first, _, gone in drawn if len(drawn) <= LABELS else ():
+        side = "right" if first > 0.9 * len(recording.samples) else "left"
+        box = {"color": "white", "alpha": 0.8}
+        lost.annotate(f"{gone:,} B", (first / rate, 0.5), fontsize=8, bbox=box, ha=side)
     total = sum(gone for _, _, gone in recording.gaps)
     said = f"{len(recording.gaps)} gaps, {total:,} bytes lost" if recording.gaps else "no gaps"
     lost.set(title=said, yticks=[], xlabel=unit, xlim=(0, len(recording.samples) / rate))

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import wave
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
+from typing import Any
 
 import cyclone_capture as cc
 import numpy as np
+import numpy.typing as npt
 import pytest
 import sigmf
 from cyclone_capture import cli as command_line
@@ -166,6 +170,80 @@ def test_plots_are_files_that_need_nothing_else(tmp_path: Path) -> None:
     assert "<svg" in text
     assert "<script" not in text
     assert 'src="' not in text
+
+
+def test_conversion_that_fails_leaves_nothing_and_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tone(tmp_path)
+    options = ["convert", str(tmp_path / "tone"), "--output", str(tmp_path / "tone.wav")]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wave.Wave_write, "writeframes", full)
+        assert command_line.main(options) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["tone.sigmf-data", "tone.sigmf-meta"]
+    assert command_line.main(options) == 0
+
+
+@pytest.mark.parametrize("rate", ["'48000'", "-1", "true"])
+def test_recording_whose_rate_is_no_number_is_refused(tmp_path: Path, rate: str) -> None:
+    tone(tmp_path)
+    meta = tmp_path / "tone.sigmf-meta"
+    meta.write_text(meta.read_text().replace("48000.0", rate.replace("'", '"')))
+    with pytest.raises(UserError, match="core:sample_rate is"):
+        cc.open_recording(meta)
+
+
+def made_of(folder: Path, samples: npt.NDArray[Any], datatype: str, gaps: Container[int] = ()) -> cc.Recording:
+    """A recording of blocks of 4 KiB; `gaps`: before these as many bytes are missing."""
+    data = samples.tobytes()
+    with recordings.Writer(folder / "made", datatype) as writer:
+        for number in range(-(-len(data) // BLOCK)):
+            flags, lost = (FLAG_GAP, BLOCK) if number in gaps else (0, 0)
+            writer.write(Header(flags, BLOCK, number, 0, lost, 1), data[number * BLOCK : (number + 1) * BLOCK])
+    return cc.open_recording(folder / "made")
+
+
+def test_one_sample_is_seen(tmp_path: Path) -> None:
+    (dot,) = plots._figure(made_of(tmp_path, np.array([5], "<u4"), "ru32_le")).axes[0].lines
+    assert (list(dot.get_ydata()), dot.get_marker()) == ([5], ".")
+
+
+def test_what_is_no_number_costs_its_window_only(tmp_path: Path) -> None:
+    wanted = np.sin(2 * np.pi * np.arange(1 << 17) / 64).astype("<f4")
+    wanted[5000], wanted[70000] = np.nan, np.inf
+    places, level = plots.spectrum(made_of(tmp_path, wanted, "rf32_le"))
+    assert abs(places[int(level.argmax())] - 1 / 64) < 1 / plots.WINDOW
+    low, high = plots.envelope(wanted[:10000], 1)[1:]
+    assert (low[0], high[0]) == (-1, 1)
+
+
+def test_gaps_beyond_counting_are_drawn_as_one_and_single_ones_keep_their_label(tmp_path: Path) -> None:
+    count = 3000
+    take = made_of(tmp_path, np.zeros(count * 1024, "<u4"), "ru32_le", {1000, *range(2000, count)})
+    assert len(take.gaps) == 1001
+    first, rest = plots.spans(take)
+    assert first == (1000 * 1024, 1024, BLOCK)
+    assert rest == (2000 * 1024, 1000 * 1024, 1000 * BLOCK)
+    lost = plots._figure(take).axes[2]
+    assert [text.get_text() for text in lost.texts] == ["4,096 B", "4,096,000 B"]
+    assert lost.get_title() == "1001 gaps, 4,100,096 bytes lost"
+
+
+def test_plot_of_a_long_recording_needs_little_memory(tmp_path: Path) -> None:
+    """64 MiB in one column, as of a recording of 100 GiB; as complex numbers they would be 256 MiB."""
+    with (tmp_path / "long").open("wb") as file:
+        file.truncate(64 << 20)
+    samples = np.memmap(tmp_path / "long", numbers.dtype("ci16_le"), "r")
+    tracemalloc.start()
+    plots.envelope(samples, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
 
 
 def test_package_installs_alone(tmp_path: Path) -> None:
