@@ -15,6 +15,7 @@ come from `captured.facts`. A file that is wrong in any place is refused as a wh
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -132,11 +133,23 @@ def parse(text: str, facts: Facts) -> Config:
         if not isinstance(value, dict):
             raise ConfigError(f"{name}: {value!r:.60} (valid: a section, [{name}])")
     base = defaults(facts)
-    return Config(
+    made = Config(
         tcp=_section(base.tcp, "tcp", found.get("tcp", {}), TCP | {"budget": _integer(0, facts.blocks)}),
         disk=_section(base.disk, "disk", found.get("disk", {}), DISK),
         http=_section(base.http, "http", found.get("http", {}), HTTP),
     )
+    _check_ports(made)
+    return made
+
+
+def _check_ports(made: Config) -> None:
+    """Two listeners on one port: the service could not start."""
+    taken: dict[int, str] = {}
+    for key, port in (("tcp.port", made.tcp.port), ("tcp.raw_port", made.tcp.raw_port), ("http.port", made.http.port)):
+        if port in taken:
+            raise ConfigError(f"{key}: {port} (valid: another port than {taken[port]}'s)")
+        if port:
+            taken[port] = key
 
 
 Check = Callable[[object], Any]
@@ -278,7 +291,7 @@ def text(config: Config) -> str:
 
 def _toml(value: object) -> str:
     if isinstance(value, tuple):
-        return "[" + ", ".join(f'"{one}"' for one in value) + "]"
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, int) else f'"{value}"'
+    return str(value) if isinstance(value, int) else json.dumps(str(value), ensure_ascii=False)  # TOML's escapes, too

@@ -9,9 +9,14 @@ Exit status 0 after a signal, 1 when it can't run.
 from __future__ import annotations
 
 import argparse
+import errno
+import functools
 import logging
+import os
 import signal
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from captured import config, facts, journal, sink_tcp
@@ -24,6 +29,8 @@ from captured.service import Service
 _log = logging.getLogger(__name__)
 DEVICE = "/dev/capture0"
 LOOPBACK = "127.0.0.1"
+INTERFACE_SECONDS = 20.0  # until the configured interface, of USB perhaps, must be there
+Listeners = list[socket.socket | None]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,23 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     board = facts.load()
-    found, wrong = config.defaults(board), ""
-    try:
-        found = config.load(options.config, board)
-    except ConfigError as error:
-        wrong = str(error)
-        _log.error("configuration: %s; running with the defaults", error)
-    tcp = found.tcp
-    service = Service(
-        board,
-        lambda: DeviceRing(options.device, board.fabric_id),
-        sink_tcp.listen(options.port or tcp.port, options.listen, tcp.interface),
-        options.control,
-        found,
-        options.config,
-        sink_tcp.listen(tcp.raw_port, options.listen, tcp.interface) if tcp.raw_port else None,
-        socket.create_server((LOOPBACK, found.http.port)) if found.http.port else None,
-    )
+    found, (stream, raw, page), wrong = configured(options, board)
+    assert stream is not None  # noqa: S101  # for mypy: its port is never 0
+    open_ring = functools.partial(DeviceRing, options.device, board.fabric_id)
+    service = Service(board, open_ring, stream, options.control, found, options.config, raw, page)
     service.config_error = wrong
     try:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -74,3 +68,50 @@ def _serve(options: argparse.Namespace) -> None:
     finally:
         signal.set_wakeup_fd(-1)
         service.close()
+
+
+def configured(options: argparse.Namespace, board: facts.Facts) -> tuple[config.Config, Listeners, str]:
+    """The configuration, its listeners (stream, raw, page), and what is wrong with the file: then all by default."""
+    try:
+        found = config.load(options.config, board)
+        return found, _listen(options, found), ""
+    except ConfigError as error:
+        _log.error("configuration: %s; running with the defaults", error)
+        found = config.defaults(board)
+        return found, _listen(options, found), str(error)
+
+
+def _listen(options: argparse.Namespace, found: config.Config) -> Listeners:
+    """Raises ConfigError that names the key: a port that is taken or not for us, an interface that is not there."""
+    tcp = found.tcp
+    stream = functools.partial(sink_tcp.listen, host=options.listen, interface=tcp.interface)
+    wanted: list[tuple[str, int, Callable[[int], socket.socket]]] = [
+        ("tcp.port", options.port or tcp.port, stream),
+        ("tcp.raw_port", tcp.raw_port, stream),
+        ("http.port", found.http.port, lambda port: socket.create_server((LOOPBACK, port))),
+    ]
+    made: Listeners = []
+    for key, port, listen in wanted:
+        try:
+            made.append(_patiently(listen, port) if port else None)
+        except OSError as error:
+            for one in made:
+                if one is not None:
+                    one.close()
+            if error.errno == errno.ENODEV:
+                said = f"tcp.interface: {tcp.interface!r}: {error.strerror} (valid: a network interface of this board)"
+            else:
+                said = f"{key}: {port}: {os.strerror(error.errno or 0)} (valid: a free port from 1024 on)"
+            raise ConfigError(f"{options.config}: {said}") from error
+    return made
+
+
+def _patiently(listen: Callable[[int], socket.socket], port: int) -> socket.socket:
+    give_up = time.monotonic() + INTERFACE_SECONDS
+    while True:
+        try:
+            return listen(port)
+        except OSError as error:
+            if error.errno != errno.ENODEV or time.monotonic() >= give_up:
+                raise
+            time.sleep(0.2)
