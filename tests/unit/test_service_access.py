@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 from captured import benchmark, config, ctl, sink_tcp, top
-from captured.errors import RefusedError
+from captured.client import ask
+from captured.errors import CapturedError, RefusedError
 from captured.service import Service
 
+from firmware import paths
 from firmware.errors import TargetError
 from firmware.receiver import Receiver
 from tests.unit.fake_ring import FakeRing, counter, words
@@ -61,6 +66,16 @@ def test_reader_that_is_taken_off_the_list_is_disconnected(running: Bench) -> No
     assert running.ask("status")["clients"] == 0
 
 
+def test_policy_that_is_changed_holds_for_readers_that_are_there(running: Bench) -> None:
+    with running.connect():
+        running.ask_until(lambda seen: seen["clients"] == 1)
+        running.config_path.write_text(
+            running.config_path.read_text().replace(ALLOWED, f"{ALLOWED}\npolicy = 'window'")
+        )
+        assert running.ask("reload")["changed"] == ["tcp.policy"]
+        assert running.ask("sinks")["sinks"][0]["policy"] == "window"
+
+
 def test_ipv4_reader_of_a_listener_for_both_is_seen_as_ipv4(tmp_path: Path) -> None:
     listener = sink_tcp.listen(0)
     settings = config.parse(f"[tcp]\n{ALLOWED}\n", BOARD)
@@ -69,6 +84,8 @@ def test_ipv4_reader_of_a_listener_for_both_is_seen_as_ipv4(tmp_path: Path) -> N
     assert service.tcp.may_read("127.3.2.1")
     assert not service.tcp.may_read("fe80::1%eth0")
     assert not service.tcp.may_read("128.0.0.1")
+    assert sink_tcp.shown("::ffff:127.0.0.1") == "127.0.0.1"
+    assert sink_tcp.shown("fe80::1%eth0") == "fe80::1%eth0"
     service.close()
 
 
@@ -164,9 +181,72 @@ def test_top_shows_speed_ring_sinks_and_trouble(running: Bench, capsys: pytest.C
     lines = top.page({**seen, "capture": 1, "pattern": "counter"}, speeds)
     assert any("2.0 MiB/s" in line for line in lines)
     assert any("NO DEVICE" in line for line in top.page({**seen, "device": {**seen["device"], "open": False}}))
+    assert len(top.sinks([])[0]) == 80, "a terminal's width: what was dropped is seen"
     assert top.bar(1, 2, 4) == "██··"
     assert top.sparks([0, 4]) == "▁█"
     assert top.amount(1536) == "1.5 KiB"
+
+
+@pytest.mark.parametrize("wrong", ["-1", "nan", "inf", "soon"])
+def test_impossible_seconds_are_refused(running: Bench, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for options in (["top", f"--seconds={wrong}", "--once"], ["start", f"--patience={wrong}"]):
+        with pytest.raises(SystemExit) as caught:
+            say(running, capsys, *options)
+        assert caught.value.code == 2
+        assert "valid: seconds, at most" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["status", "top"])
+def test_pipe_whose_reader_has_seen_enough_is_no_traceback(running: Bench, command: str) -> None:
+    """As with `capturectl top | head -1`: top is told by its second page, status by its only one."""
+    code = "import sys; from captured import ctl; sys.exit(ctl.main(sys.argv[1:]))"
+    options = ["--control", str(running.path), command, *(["--seconds=0"] if command == "top" else [])]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *options],
+        env={"PYTHONPATH": str(paths.ROOT / "recipes/captured"), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as done:
+        assert done.stdout is not None
+        assert done.stderr is not None
+        done.stdout.close()
+        assert done.stderr.read() == ""
+    assert done.returncode == 0
+
+
+def test_terminal_without_the_bars_characters_gets_others(running: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert ctl.main(["--control", str(running.path), "status"]) == 0
+    out.seek(0)
+    assert "of 8 blocks" in out.read()
+
+
+def test_who_may_not_ask_is_told_the_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "connect", closed)
+    with pytest.raises(CapturedError, match="in the group capture"):
+        ask(tmp_path / "control.sock", {"command": "status"})
+
+
+def test_peer_that_reads_no_replies_gets_no_torn_line(running: Bench) -> None:
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(PATIENCE)
+        peer.connect(str(running.path))
+        with contextlib.suppress(BrokenPipeError):
+            for _ in range(2000):  # replies of more than a socket holds
+                peer.sendall(b'{"command": "status"}\n')
+                time.sleep(0)
+        got = b""
+        with contextlib.suppress(ConnectionResetError):
+            while part := peer.recv(1 << 20):  # to the end: the connection is closed
+                got += part
+    lines = got.split(b"\n")
+    assert len(lines) > 2
+    assert all(json.loads(line)["ok"] for line in lines[:-1]), "only the last one may be torn"
 
 
 def test_benchmark_measures_each_writer_and_saves_the_quickest(tmp_path: Path) -> None:
@@ -193,6 +273,8 @@ def test_configuration_is_printed_or_refused_by_capturectl(
     path.write_text("[tcp]\nport = 7000\n")
     assert ctl.main(["config", "--check", str(path)]) == 0
     assert "port = 7000" in capsys.readouterr().out
+    assert ctl.main(["config", "--check", f"{path}.typo"]) == 2
+    assert "captured.toml.typo: no such file" in capsys.readouterr().err
     path.write_text("[tcp]\nprt = 7000\n")
     assert ctl.main(["config", "--check", str(path)]) == 2
     assert "tcp.prt: no such key" in capsys.readouterr().err

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import tempfile
 import urllib.error
 import urllib.request
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from captured import ctl, mapping
 from captured.errors import DeviceError, RefusedError
+from captured.web import MAX_CONNECTIONS
 
 from firmware.receiver import Receiver
 from tests.unit.fake_ring import FakeRing
@@ -169,6 +171,18 @@ def test_page_is_for_loopback_names_only(web: tuple[Bench, int]) -> None:
     assert get(port, "/status.json", Host="evil.example")[0] == 403
     assert get(port, "/../etc/passwd")[0] == 404
     assert get(port, "/", Host="x" * 9000)[0] == 400
+
+
+def test_connection_too_many_ends_the_oldest_not_the_browsers(web: tuple[Bench, int]) -> None:
+    _bench, port = web
+    silent = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) for _ in range(MAX_CONNECTIONS)]
+    assert get(port, "/")[0] == 200
+    assert silent[0].recv(1) == b""
+    for one in silent[1:]:
+        one.sendall(b"GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert one.recv(12) == b"HTTP/1.1 404"
+    for one in silent:
+        one.close()
 
 
 def test_page_needs_nothing_from_elsewhere(web: tuple[Bench, int]) -> None:

@@ -24,6 +24,8 @@ def ask(path: Path, request: Mapping[str, object]) -> dict[str, Any]:
             channel.sendall(json.dumps(request).encode() + b"\n")
             with channel.makefile("rb") as lines:
                 reply = json.loads(lines.readline())
+    except PermissionError as error:
+        raise CapturedError(f"{path}: {error.strerror} (valid: root, or who is in the group capture)") from error
     except (OSError, ValueError) as error:
         raise CapturedError(f"{path}: the service does not answer: {error}") from error
     if not isinstance(reply, dict) or not reply.get("ok"):

@@ -87,15 +87,17 @@ class _Connection:
             return
         try:
             data = self._socket.recv(MAX_LINE_BYTES)
-            if not data:
-                self.close()
-                return
-            self._input += data
-            self._answer_lines()
-        except BlockingIOError:  # nothing to read, or a peer that does not read its replies
-            if self._input:
-                self.close()
+        except BlockingIOError:
+            return
         except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        self._input += data
+        try:
+            self._answer_lines()
+        except OSError:  # also a peer that does not read its replies: one may be torn, nothing can follow it
             self.close()
 
     def _answer_lines(self) -> None:

@@ -22,7 +22,9 @@ request was refused.
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import re
 import sys
 import time
@@ -36,6 +38,7 @@ from captured.errors import CapturedError, ConfigError, RefusedError
 
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _POLL_SECONDS = 0.1
+_MOST_SECONDS = 86400
 
 
 def size(text: str) -> int:
@@ -44,6 +47,17 @@ def size(text: str) -> int:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} (valid: a number of bytes, or one with KiB, MiB or GiB)")
     return int(match[1]) * _UNITS[match[2]]
+
+
+def seconds(text: str) -> float:
+    """Seconds in `text`. Raises argparse.ArgumentTypeError."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} (valid: seconds, at most {_MOST_SECONDS})")
+    return found
 
 
 def _order(parser: argparse.ArgumentParser) -> None:
@@ -64,12 +78,12 @@ def _parser() -> argparse.ArgumentParser:
 
     command("status", "what the service does, counts and owns")
     top = command("top", "the same, live, until Ctrl-C")
-    top.add_argument("--seconds", type=float, default=1.0, help="between two looks")
+    top.add_argument("--seconds", type=seconds, default=1.0, help="between two looks")
     top.add_argument("--once", action="store_true", help="one look, without clearing the screen")
     start = command("start", "begin a capture")
     _order(start)
     start.add_argument("--clients", type=int, default=0, help="begin when at least so many readers are connected")
-    start.add_argument("--patience", type=float, default=10.0, help="seconds to wait for them")
+    start.add_argument("--patience", type=seconds, default=10.0, help="seconds to wait for them")
     command("stop", "end the capture")
     record = command("record", "record the running capture from its next block on")
     record.add_argument("--start", action="store_true", help="begin a capture, and record it whole")
@@ -125,6 +139,8 @@ def _health(control: Path) -> dict[str, object]:
 def _config(options: argparse.Namespace) -> dict[str, object]:
     from captured import config, facts
 
+    if options.check is not None and not options.check.exists():
+        raise RefusedError(f"{options.check}: no such file (valid: a TOML file)")
     found = config.load(options.check or config.CONFIG, facts.load())
     return {"ok": True, "said": config.text(found).rstrip()}
 
@@ -171,6 +187,8 @@ def _show(options: argparse.Namespace, reply: Mapping[str, Any]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; exit status."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may lack the characters of bars
     try:
         if options.command == "top":
             from captured import top
@@ -178,6 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
             top.run(options.control, options.seconds, options.once, options.json)
         else:
             _show(options, _run(options))
+        sys.stdout.flush()
     except (RefusedError, ConfigError) as error:
         print(f"capturectl: refused: {error}", file=sys.stderr)
         return 2
@@ -186,4 +205,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 0
+    except BrokenPipeError:  # `| head` has seen enough; what is still buffered goes nowhere, without a word
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -53,9 +53,10 @@ class TcpSinks:
             selector.register(one, selectors.EVENT_READ, self._on_event)
 
     def configure(self, config: Tcp) -> None:
-        """Take over a changed configuration: allow-list and options of readers to come. Ports stay as they are."""
+        """Take over a changed configuration: allow-list, policy; options of readers to come. Ports stay as they are."""
         self._config = config
         for client in self.clients:
+            client.policy = config.policy
             if not client.pushed and not self.may_read(client.address):
                 client.drop("it is no longer on the allow-list")
 
@@ -89,7 +90,7 @@ class TcpSinks:
                     self._receive(connection, address, raw)
 
     def _receive(self, connection: socket.socket, address: Sequence[object], raw: bool) -> None:
-        name = f"[{address[0]}]:{address[1]}"
+        name = f"[{shown(str(address[0]))}]:{address[1]}"
         if not self.may_read(str(address[0])):
             _log.warning("%s: refused: not on the allow-list (valid: tcp.allow, or capturectl allow)", name)
         elif len(self.clients) >= self._config.clients:
@@ -151,6 +152,11 @@ class TcpSinks:
         self._draining.clear()
 
 
+def shown(address: str) -> str:
+    """`address` as its reader knows it: of one that came by IPv4 to a listener for both, the IPv4 address."""
+    return address.removeprefix("::ffff:") if "." in address else address
+
+
 def listen(port: int, host: str | None = None, interface: str = "") -> socket.socket:
     """Listening socket on `port` of all addresses, IPv6 and IPv4, or of `host` or `interface` only. Raises OSError."""
     if host is None and socket.has_dualstack_ipv6():
@@ -158,5 +164,9 @@ def listen(port: int, host: str | None = None, interface: str = "") -> socket.so
     else:
         made = socket.create_server((host or "", port))
     if interface:
-        made.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
+        try:
+            made.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, interface.encode() + b"\0")
+        except OSError:
+            made.close()
+            raise
     return made

@@ -22,6 +22,7 @@ MIB = 1 << 20
 _SPARKS = "▁▂▃▄▅▆▇█"
 _BAR = 32
 _HISTORY = 60
+_LEAST_SECONDS = 0.1
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 
@@ -113,16 +114,16 @@ def _ring(status: Status) -> list[str]:
 def sinks(found: Sequence[Status], now: Mapping[str, float] | None = None) -> list[str]:
     """A line for each sink."""
     now = now or {}
-    lines = [f"{'sink':28} {'kind':5} {'policy':10} {'held':>7} {'bytes':>11} {'now':>13} {'dropped':>11}"]
+    lines = [f"{'sink':23} {'kind':4} {'policy':10} {'held':>5} {'bytes':>10} {'now':>12} {'dropped':>10}"]
     for one in found:
         name = str(one["name"])[:28]
         if "held" not in one:
-            lines.append(f"{name:28} {one['kind']:5} {one['waiting']}")
+            lines.append(f"{name:23} {one['kind']:4} {one['waiting']}")
             continue
         speed = f"{amount(now[one['name']])}/s" if one["name"] in now else ""
         held = f"{one['held']}/{one['limit']}"
-        line = f"{name:28} {one['kind']:5} {one['policy']:10} {held:>7} {amount(one['bytes']):>11} {speed:>13}"
-        line += f" {amount(one['dropped_bytes']):>11}" + (" behind" if one["behind"] else "")
+        line = f"{name:23} {one['kind']:4} {one['policy']:10} {held:>5} {amount(one['bytes']):>10} {speed:>12}"
+        line += f" {amount(one['dropped_bytes']):>10}" + (" behind" if one["behind"] else "")
         lines.append(line + (f"  {one['error']}" if one.get("error") else ""))
     return lines if found else [*lines, "none: blocks go back at once"]
 
@@ -156,7 +157,7 @@ def run(control: Path, seconds: float, once: bool = False, as_json: bool = False
                 _draw(page(status, speeds), live)
             if once:
                 return
-            time.sleep(seconds)
+            time.sleep(max(_LEAST_SECONDS, seconds))
     finally:
         if live:
             sys.stdout.write(_LEAVE)

@@ -40,7 +40,7 @@ class Web:
     def __init__(self, listener: socket.socket, selector: selectors.BaseSelector, source: Source) -> None:
         """Own `listener` from now on."""
         listener.setblocking(False)
-        self.connections: set[_Connection] = set()
+        self.connections: dict[_Connection, None] = {}  # in the order in which they came
         self.selector = selector
         self._listener = listener
         self._source = source
@@ -51,7 +51,7 @@ class Web:
             connection, _ = self._listener.accept()
             if len(self.connections) >= MAX_CONNECTIONS:  # the oldest may be one that says nothing
                 next(iter(self.connections)).close()
-            self.connections.add(_Connection(connection, self))
+            self.connections[_Connection(connection, self)] = None
 
     def answer(self, request: bytes) -> bytes:
         """The whole response to a whole request."""
@@ -121,7 +121,7 @@ class _Connection:
     def close(self) -> None:
         if self._open:
             self._open = False
-            self._web.connections.discard(self)
+            self._web.connections.pop(self, None)
             self._web.selector.unregister(self._socket)
             self._socket.close()
 
