@@ -37,8 +37,11 @@ def convert(recording: Recording, target: Path) -> None:
 
 
 def _npy(recording: Recording, target: Path) -> None:
-    with target.open("wb") as file:
-        np.save(file, recording.samples)
+    samples = recording.samples
+    with target.open("wb") as file:  # np.save would not say why it failed
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(samples))
+        for first in range(0, len(samples), _CHUNK):
+            file.write(samples[first : first + _CHUNK].tobytes())
 
 
 def _wav(recording: Recording, target: Path) -> None:

@@ -122,7 +122,7 @@ def _figure(recording: Recording) -> Any:
     if recording.rate:
         lines.xaxis.set_major_formatter(EngFormatter("Hz"))
     lines.grid(alpha=0.3)
-    drawn = spans(recording)
+    drawn, across = spans(recording), lost.get_xaxis_transform()  # x in data, y from 0 to 1
     for axes in (wave, lost):
         axes.broken_barh(
             [(first / rate, max(count, 1) / rate) for first, count, _ in drawn],
@@ -135,7 +135,7 @@ def _figure(recording: Recording) -> Any:
     for first, _, gone in drawn if len(drawn) <= LABELS else ():
         side = "right" if first > 0.9 * len(recording.samples) else "left"
         box = {"color": "white", "alpha": 0.8}
-        lost.annotate(f"{gone:,} B", (first / rate, 0.5), fontsize=8, bbox=box, ha=side)
+        lost.annotate(f"{gone:,} B", (first / rate, 0.5), xycoords=across, fontsize=8, bbox=box, ha=side)
     total = sum(gone for _, _, gone in recording.gaps)
     said = f"{len(recording.gaps)} gaps, {total:,} bytes lost" if recording.gaps else "no gaps"
     lost.set(title=said, yticks=[], xlabel=unit, xlim=(0, len(recording.samples) / rate))

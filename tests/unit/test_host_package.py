@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import shutil
 import subprocess
 import sys
@@ -189,6 +190,14 @@ def test_conversion_that_fails_leaves_nothing_and_can_be_tried_again(
     assert command_line.main(options) == 0
 
 
+@pytest.mark.parametrize("datatype", ["ru32_le", "ri16_be", "cf32_le", "ci16_le", "ru8"])
+def test_numpys_format_takes_every_type(tmp_path: Path, datatype: str) -> None:
+    take = tone(tmp_path, datatype)
+    assert command_line.main(["convert", str(take.path), "--output", str(tmp_path / "tone.npy")]) == 0
+    found = np.load(tmp_path / "tone.npy")
+    assert (found.dtype, found.tobytes()) == (take.samples.dtype, take.samples.tobytes())
+
+
 @pytest.mark.parametrize("rate", ["'48000'", "-1", "true"])
 def test_recording_whose_rate_is_no_number_is_refused(tmp_path: Path, rate: str) -> None:
     tone(tmp_path)
@@ -231,6 +240,9 @@ def test_gaps_beyond_counting_are_drawn_as_one_and_single_ones_keep_their_label(
     assert rest == (2000 * 1024, 1000 * 1024, 1000 * BLOCK)
     lost = plots._figure(take).axes[2]
     assert [text.get_text() for text in lost.texts] == ["4,096 B", "4,096,000 B"]
+    shown = io.StringIO()
+    lost.figure.savefig(shown, format="svg")
+    assert shown.getvalue().count("<!-- 4,096") == 2, "where they are seen"
     assert lost.get_title() == "1001 gaps, 4,100,096 bytes lost"
 
 
