@@ -8,15 +8,18 @@
     cyclone-capture partition /dev/sdX5                        recordings in a partition of a board's card, or in a copy
     cyclone-capture partition copy.img --name NAME --output take   one of them as SigMF
 
-Exit status: 0 all is whole; 1 something is missing or damaged; 2 the input is wrong; 4 the board failed; 130 Ctrl-C.
-Files that exist are never written over. What was received before an error or Ctrl-C is kept as a recording, whose
-metadata says why it ended.
+Exit status: 0 all is whole; 1 something is missing or damaged; 2 the input is wrong; 4 the board failed; 130 Ctrl-C
+or SIGTERM. `receive` and `convert` write over no file. What was received before an error or Ctrl-C is kept as a
+recording, whose metadata says why it ended.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from . import pattern as patterns
@@ -71,7 +74,7 @@ def _receive(options: argparse.Namespace) -> int:
         # the output first: a board may begin as soon as somebody is connected
         writer = Writer(options.output, options.datatype, options.sample_rate)
         try:
-            with writer, Receiver(*connection) as receiver:
+            with _ended_in_order(), writer, Receiver(*connection) as receiver:
                 seen = receiver.run(live_line(), writer.write)
                 writer.ended_early = "" if seen.ended else "no end record came"
         except (FirmwareError, OSError, KeyboardInterrupt):
@@ -80,6 +83,20 @@ def _receive(options: argparse.Namespace) -> int:
             raise
     print(seen)
     return 0 if seen.whole else 1
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """A session that ends (SIGTERM; SIGHUP, unless `nohup` ignores it) is as Ctrl-C."""
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [signal.Signals[name] for name in names if signal.getsignal(signal.Signals[name]) is signal.SIG_DFL]
+    try:
+        for number in numbers:
+            signal.signal(number, signal.default_int_handler)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -21,6 +21,8 @@ from .sigmf_meta import Description, Gap, Segment, metadata
 
 _LOST = "cyclone_capture:lost_bytes"
 META, DATA, PART = ".sigmf-meta", ".sigmf-data", ".sigmf-data.part"
+ROOM = ".sigmf-meta.part"  # keeps room for the metadata on a disk that the samples fill
+_ROOM_BYTES = 64 << 10
 _MOST_HERTZ = 1e15
 
 
@@ -82,14 +84,21 @@ class Writer:
         if not 0 <= rate < _MOST_HERTZ:
             raise UserError(f"rate {rate:g} (valid: samples a second, 0: not known)")
         self.path = Path(str(path).removesuffix(META).removesuffix(DATA))
-        self._data, self._meta, self._part = (
-            self.path.with_name(self.path.name + suffix) for suffix in (DATA, META, PART)
+        self._data, self._meta, self._part, self._room = (
+            self.path.with_name(self.path.name + suffix) for suffix in (DATA, META, PART, ROOM)
         )
-        for there in (self._data, self._meta, self._part):
+        for there in (self._data, self._meta, self._part, self._room):
             if there.exists():
                 raise UserError(f"{there} exists (valid: a new name)")
         try:
             self._file = self._part.open("xb", buffering=0)
+            try:
+                self._room.write_bytes(bytes(_ROOM_BYTES))
+            except OSError:
+                self._file.close()
+                for made in (self._part, self._room):
+                    made.unlink(missing_ok=True)
+                raise
         except OSError as error:
             raise UserError(f"{self._part}: {error.strerror} (valid: a name in a folder that you may write)") from error
         self._hash = hashlib.sha256()
@@ -125,9 +134,10 @@ class Writer:
     ) -> None:
         """Make the recording whole; nothing is left of an empty one."""
         if value is not None:
-            self.ended_early = f"{value}" or type(value).__name__
+            self.ended_early = "interrupted" if isinstance(value, KeyboardInterrupt) else f"{value or kind}"
         with self._file:
             self._file.truncate(self.size)  # of a block that did not fit, a part may be there
+        self._room.unlink()
         if not self.size:
             self._part.unlink()
             return
@@ -135,8 +145,9 @@ class Writer:
         text = json.dumps(metadata(self._what, self._hash.hexdigest(), notes), indent=2) + "\n"
         try:
             self._meta.write_text(text, encoding="utf-8")
-        except OSError:
+        except OSError as error:
             self._meta.unlink(missing_ok=True)
+            error.filename = str(self._meta)
             raise
         self._part.replace(self._data)
         self.kept = self._data

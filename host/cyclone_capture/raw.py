@@ -21,8 +21,10 @@ def listing(path: Path) -> str:
                 + (f": {one.note}" if one.note else "")
                 for one in medium.load()
             ]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: {error} (valid: a partition that a board has recorded to)") from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror} (valid: a partition that a board has recorded to)") from error
+    except ValueError as error:  # which names it
+        raise UserError(str(error)) from error
     return "\n".join(found or ["no recordings"])
 
 

@@ -116,6 +116,7 @@ def test_recordings_are_found_again_and_read_back_on_both_sides(
     assert cli.main(["partition", disk.partition, "--name", "else", "--output", str(tmp_path / "x")]) == 2
     assert "valid: take, take-1" in capsys.readouterr().err
     assert cli.main(["partition", str(folder / "take-1.sigmf-data")]) == 2
+    assert capsys.readouterr().err.count("valid:") == 1
 
 
 def test_what_was_lost_behind_the_last_block_is_in_the_partition_and_comes_out_with_it(
