@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +103,16 @@ def test_what_was_lost_behind_the_last_block_is_said_everywhere(
     assert len(list(stream)) == 4
     assert stream.end is not None
     assert (stream.end.lost_bytes, stream.end.flags & FLAG_GAP) == (3 * BLOCK, FLAG_GAP)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves its socket to its exit
+def test_receiver_that_the_page_shows_counts_everything(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (paths.ROOT / "docs/stream-format.md").read_text()
+    found = re.search(r"^    import socket, struct\n(?:    .*\n)+", page, re.MULTILINE)
+    assert found is not None
+    code = textwrap.dedent(found[0]).replace('("board-7", 7700)', f'("127.0.0.1", {serve(tail(0, 4, 3))})')
+    exec(code, {})  # noqa: S102  # our own page
+    assert capsys.readouterr().out == f"{4 * BLOCK} bytes, {3 * BLOCK} lost\n"
 
 
 def note(folder: Path) -> str:

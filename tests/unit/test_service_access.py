@@ -143,6 +143,21 @@ def test_socket_options_are_the_configurations(tmp_path: Path) -> None:
     bench.close()
 
 
+def test_bandwidth_cap_is_kept(tmp_path: Path) -> None:
+    """1 MB at 500 kB/s are 2 s, less what may go out at once; without the cap it is a fraction of a second."""
+    size = 1_000_000
+    bench = Bench(tmp_path, block_bytes=65536, more="bandwidth = 500000")
+    bench.start()
+    with Receiver("127.0.0.1", bench.port, "counter", PATIENCE) as receiver:
+        bench.ask("start", bytes=size, clients=1)
+        begun = time.monotonic()
+        seen = receiver.run()
+    assert (seen.whole, seen.bytes) == (True, size)
+    assert time.monotonic() - begun > 1.2
+    bench.close()
+    assert bench.failure is None
+
+
 def say(bench: Bench, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     status = ctl.main(["--control", str(bench.path), *arguments])
     return status, "".join(capsys.readouterr())
