@@ -13,7 +13,7 @@ from pathlib import Path
 import cyclone_capture
 import pytest
 import sigmf
-from captured import config, ctl, facts, partition_recorder
+from captured import config, ctl, facts, partition_recorder, writers
 from captured.config import Disk
 from captured.errors import ConfigError, RefusedError
 from captured.partition import DATA_AT, ENTRIES, PAGE, WHOLE, Entry, Partition, entry_at, padded
@@ -132,6 +132,28 @@ def test_what_was_lost_behind_the_last_block_is_in_the_partition_and_comes_out_w
         taken = cyclone_capture.open_recording(tmp_path / name)
         assert taken.samples.tobytes() == bytes(ring[:MIB])
         assert taken.gaps == ((MIB // 4, 0, 3 * MIB),)
+
+
+def test_export_into_a_full_folder_names_it_and_keeps_what_fits(
+    ring: memoryview, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, write = recorder(disk), writers.Buffered.write
+    for number in range(3):
+        made.write(header(number), ring[:MIB])
+    made.finish()
+
+    def full(writer: writers.Buffered, data: memoryview) -> None:
+        if writer.written >= 2 * MIB:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(writer, data)
+
+    monkeypatch.setattr(writers.Buffered, "write", full)
+    folder = tmp_path / "out"
+    assert ctl.main(["partition", "--device", disk.partition, "--export", "take", "--folder", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert f"take into {folder}: No space left on device; {2 * MIB} bytes are whole" in said
+    assert len(cyclone_capture.open_recording(folder / "take").samples) == 2 * MIB // 4
+    assert not list(folder.glob("*.part")) + list(folder.glob("*.journal"))
 
 
 def test_cut_recording_ends_at_its_last_sync_and_says_so(ring: memoryview, disk: Disk) -> None:

@@ -201,16 +201,20 @@ def _mend(medium: Partition, entry: Entry) -> str:
 
 
 def export(medium: Partition, entry: Entry, folder: Path) -> str:
-    """Write a recording into `folder` as SigMF; its name there. Raises OSError, ValueError."""
+    """Write a recording into `folder` as SigMF; its name there. Raises RefusedError, with what is kept; ValueError."""
     what = sigmf.from_json(entry.what)
     config = Disk(folder=folder, datatype=what.datatype, rotate_bytes=1 << 62, min_free_bytes=0)
     began = what.segments[0].datetime if what.segments else ""
     made = Recorder(config, "buffered", entry.name, Source(what.board, what.pattern, what.rate, entry.bytes, began))
-    for head, payload in medium.records(entry):
-        header = record.unpack(head)
-        if header.flags & record.FLAG_END:
-            made.note_tail(header, header.lost_bytes)
-        else:
-            made.write(header, memoryview(payload))
-    made.finish()
+    try:
+        for head, payload in medium.records(entry):
+            header = record.unpack(head)
+            if header.flags & record.FLAG_END:
+                made.note_tail(header, header.lost_bytes)
+            else:
+                made.write(header, memoryview(payload))
+        made.finish()
+    except OSError as error:
+        made.save(error)
+        raise RefusedError(f"{entry.name} into {folder}: {made.progress.error}") from error
     return made.progress.file
