@@ -57,7 +57,7 @@ class Bench:
         )
         self.service.tcp._clock = lambda: self.now
         self.failure: BaseException | None = None
-        self.thread = threading.Thread(target=self._run)
+        self.thread = threading.Thread(target=self._run, daemon=True)  # a test that fails must not keep pytest alive
 
     def open_ring(self) -> FakeRing:
         return self.ring
