@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,8 @@ def command(folder: Path, body: str) -> Command:
     assert mirror is not None
     program = openembedded.trees(mirror)[openembedded.BITBAKE] / "bin" / "bitbake"
     argv = [sys.executable, str(program), "-w", str(folder / "events.json"), "-c", "compile", "tiny"]
-    script = f"import os; os.chdir({str(folder / 'build')!r}); os.execv({argv[0]!r}, {argv!r})"
+    # as kas does: BitBake is its child, and inherits no file of kas's own
+    script = f"import subprocess, sys; sys.exit(subprocess.call({argv!r}, cwd={str(folder / 'build')!r}))"
     return Command([sys.executable, "-c", script], environment, folder)
 
 
@@ -158,6 +160,15 @@ def test_progress_and_summary(folder: Path) -> None:
     assert "slowest: tiny" in release.summary(state)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt; in a background job it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_lets_the_running_task_finish(folder: Path) -> None:
     """The task says when it runs, so the stop comes in its middle; it goes on only when it was not killed."""
     fifo, go, over = folder / "fifo", folder / "go", folder / "over"
