@@ -6,9 +6,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import pty
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from captured import benchmark, config, ctl, sink_tcp, top
+from captured import benchmark, config, ctl, peer, sink_tcp, top
 from captured.client import ask
 from captured.errors import CapturedError, RefusedError
 from captured.service import Service
@@ -84,9 +87,20 @@ def test_ipv4_reader_of_a_listener_for_both_is_seen_as_ipv4(tmp_path: Path) -> N
     assert service.tcp.may_read("127.3.2.1")
     assert not service.tcp.may_read("fe80::1%eth0")
     assert not service.tcp.may_read("128.0.0.1")
-    assert sink_tcp.shown("::ffff:127.0.0.1") == "127.0.0.1"
-    assert sink_tcp.shown("fe80::1%eth0") == "fe80::1%eth0"
     service.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("::ffff:10.0.2.2", "10.0.2.2:7700"),
+        ("10.0.2.2", "10.0.2.2:7700"),
+        ("fe80::1%eth0", "[fe80::1%eth0]:7700"),
+        ("lab-pc", "lab-pc:7700"),
+    ],
+)
+def test_peer_is_named_as_a_person_writes_it(address: str, said: str) -> None:
+    assert peer.name(address, 7700) == said
 
 
 def test_raw_reader_gets_samples_only_and_the_connection_ends_with_the_capture(tmp_path: Path) -> None:
@@ -171,11 +185,11 @@ def test_capturectl_records_and_lists(running: Bench, capsys: pytest.CaptureFixt
     assert say(running, capsys, "record", "--start", "--name=a", "--bytes=64KiB", "--json")[0] == 0
     running.ask_until(lambda seen: not seen["disk"]["recording"] and seen["disk"]["last"])
     status, said = say(running, capsys, "status")
-    assert "last      a: 64.0 KiB in 1 files" in said
+    assert "last      a: 64.0 KiB in 1 file" in said
     with running.connect():
         running.ask_until(lambda seen: seen["clients"] == 1)
         status, said = say(running, capsys, "sinks")
-        assert "[127.0.0.1]:" in said
+        assert "\n127.0.0.1:" in said
         assert "gap" in said
         assert json.loads(say(running, capsys, "sinks", "--json")[1])["sinks"][0]["policy"] == "gap"
     status, said = say(running, capsys, "allow", "10.0.0.1/8")
@@ -248,20 +262,44 @@ def test_who_may_not_ask_is_told_the_group(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_peer_that_reads_no_replies_gets_no_torn_line(running: Bench) -> None:
-    with socket.socket(socket.AF_UNIX) as peer:
-        peer.settimeout(PATIENCE)
-        peer.connect(str(running.path))
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(PATIENCE)
+        one.connect(str(running.path))
         with contextlib.suppress(BrokenPipeError):
             for _ in range(2000):  # replies of more than a socket holds
-                peer.sendall(b'{"command": "status"}\n')
+                one.sendall(b'{"command": "status"}\n')
                 time.sleep(0)
         got = b""
         with contextlib.suppress(ConnectionResetError):
-            while part := peer.recv(1 << 20):  # to the end: the connection is closed
+            while part := one.recv(1 << 20):  # to the end: the connection is closed
                 got += part
     lines = got.split(b"\n")
     assert len(lines) > 2
     assert all(json.loads(line)["ok"] for line in lines[:-1]), "only the last one may be torn"
+
+
+def test_top_is_left_by_q_and_puts_the_terminal_back(running: Bench) -> None:
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    script = f"import sys; from captured import ctl; sys.exit(ctl.main(['--control', {str(running.path)!r}, 'top']))"
+    package = Path(top.__file__).parents[1]
+    command = [sys.executable, "-c", script]
+    shown = subprocess.Popen(command, stdin=theirs, stdout=theirs, env={**os.environ, "PYTHONPATH": str(package)})
+    try:
+        said = b""
+        while b"capture   none yet" not in said:
+            said += os.read(ours, 4096)
+        assert not termios.tcgetattr(theirs)[3] & termios.ECHO
+        os.write(ours, b"x\n")
+        os.write(ours, b"?q")
+        assert shown.wait(PATIENCE) == 0
+        while not said.endswith(top._LEAVE.encode()):
+            said += os.read(ours, 4096)
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        shown.kill()
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_benchmark_measures_each_writer_and_saves_the_quickest(tmp_path: Path) -> None:

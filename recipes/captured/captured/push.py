@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
+from captured import peer
 from captured.config import Push
 from captured.tcp_client import Client
 
@@ -36,7 +37,7 @@ class Pusher:
         self._target = target
         self._selector = selector
         self._adopt = adopt
-        self._name = f"[{target.host}]:{target.port}"
+        self._name = peer.name(target.host, target.port)
         self._client: Client | None = None
         self._trying: socket.socket | None = None
         self._since = clock()

@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 
+from captured import peer
 from captured.config import Network, Tcp
 from captured.errors import CapturedError
 from captured.push import Pusher
@@ -73,9 +74,7 @@ class TcpSinks:
 
     def may_read(self, address: str) -> bool:
         """Whether a reader from `address` is let in."""
-        found = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
-            found = found.ipv4_mapped
+        found = ipaddress.ip_address(peer.unmapped(address).partition("%")[0])
         return any(found in network for network in (*self._config.allow, *self.granted))
 
     def _on_event(self, _mask: int) -> None:
@@ -90,7 +89,7 @@ class TcpSinks:
                     self._receive(connection, address, raw)
 
     def _receive(self, connection: socket.socket, address: Sequence[object], raw: bool) -> None:
-        name = f"[{shown(str(address[0]))}]:{address[1]}"
+        name = peer.name(str(address[0]), int(str(address[1])))
         if not self.may_read(str(address[0])):
             _log.warning("%s: refused: not on the allow-list (valid: tcp.allow, or capturectl allow)", name)
         elif len(self.clients) >= self._config.clients:
@@ -150,11 +149,6 @@ class TcpSinks:
             client.close()
         self.clients.clear()
         self._draining.clear()
-
-
-def shown(address: str) -> str:
-    """`address` as its reader knows it: of one that came by IPv4 to a listener for both, the IPv4 address."""
-    return address.removeprefix("::ffff:") if "." in address else address
 
 
 def listen(port: int, host: str | None = None, interface: str = "") -> socket.socket:

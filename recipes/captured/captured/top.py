@@ -2,17 +2,22 @@
 """The status for a person: one page of text, and `capturectl top`, the same page live.
 
 Speeds are differences of two looks. No curses: what an SSH session's terminal understands is enough, and a pipe gets
-plain text.
+plain text. `q` leaves, as Ctrl-C does; nothing else that is typed does anything.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import select
 import shutil
 import sys
+import termios
 import time
+import tty
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,17 +142,16 @@ def _disk(status: Status) -> list[str]:
     last = disk["last"]
     if last:
         said = f": {last['error']}" if last["error"] else ""
-        lines.append(f"last      {last['name']}: {amount(last['written'])} in {last['files']} files{said}")
+        files = f"{last['files']} file" + ("" if last["files"] == 1 else "s")
+        lines.append(f"last      {last['name']}: {amount(last['written'])} in {files}{said}")
     return lines + [f"repaired  {one}" for one in disk["repaired"]]
 
 
 def run(control: Path, seconds: float, once: bool = False, as_json: bool = False) -> None:
-    """Look again and again until interrupted. Raises CapturedError when the service does not answer."""
+    """Look again and again until interrupted, or `q`. Raises CapturedError when the service does not answer."""
     live = sys.stdout.isatty() and not once and not as_json
     speeds = Speeds()
-    if live:
-        sys.stdout.write(_ENTER)
-    try:
+    with _screen() if live else contextlib.nullcontext(False) as keys:
         while True:
             status = ask(control, {"command": "status"})
             speeds.look(status, time.monotonic())
@@ -155,13 +159,39 @@ def run(control: Path, seconds: float, once: bool = False, as_json: bool = False
                 print(json.dumps({"speeds": speeds.now, **status}), flush=True)
             else:
                 _draw(page(status, speeds), live)
-            if once:
+            if once or _left(seconds, keys):
                 return
-            time.sleep(max(_LEAST_SECONDS, seconds))
+
+
+@contextlib.contextmanager
+def _screen() -> Iterator[bool]:
+    """The terminal's other screen, without echo; whether keys can be read."""
+    keys = sys.stdin.isatty()
+    before = termios.tcgetattr(sys.stdin) if keys else []
+    sys.stdout.write(_ENTER)
+    try:
+        if keys:
+            tty.setcbreak(sys.stdin)
+        yield keys
     finally:
-        if live:
-            sys.stdout.write(_LEAVE)
-            sys.stdout.flush()
+        if keys:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        sys.stdout.write(_LEAVE)
+        sys.stdout.flush()
+
+
+def _left(seconds: float, keys: bool) -> bool:
+    """Wait; whether `q` was typed, or the terminal is gone."""
+    if not keys:
+        time.sleep(max(_LEAST_SECONDS, seconds))
+        return False
+    end = time.monotonic() + max(_LEAST_SECONDS, seconds)
+    keyboard = sys.stdin.fileno()
+    while select.select([keyboard], [], [], max(0.0, end - time.monotonic()))[0]:
+        typed = os.read(keyboard, 64)
+        if b"q" in typed or not typed:
+            return True
+    return False
 
 
 def _draw(lines: Sequence[str], live: bool) -> None:
