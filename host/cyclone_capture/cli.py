@@ -4,6 +4,7 @@
     cyclone-capture receive board-7 --pattern counter          check a test pattern, count what is missing
     cyclone-capture receive board-7 --output take              write SigMF: take.sigmf-data, take.sigmf-meta
     cyclone-capture plot take --output take.html               waveform, spectrum, gaps; .png or .html
+    cyclone-capture plot take --first 10000 --samples 500 --output part.png    a part of it; convert, too
     cyclone-capture convert take --output take.npy             .npy, or .wav where it fits
     cyclone-capture partition /dev/sdX5                        recordings in a partition of a board's card, or in a copy
     cyclone-capture partition copy.img --name NAME --output take   one of them as SigMF
@@ -44,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=said)
         made.add_argument("recording", type=Path)
         made.add_argument("--output", type=Path, required=True)
+        made.add_argument("--first", type=int, default=0, help="the first sample that is taken (default: 0)")
+        made.add_argument("--samples", type=int, help="how many are taken (default: all that follow)")
     partition = commands.add_parser("partition", help="recordings in a partition without a file system")
     partition.add_argument("device", type=Path, help="the partition, or a copy of it in a file")
     partition.add_argument("--name", help="of the recording to take out (default: list them)")
@@ -107,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _receive(options)
         if options.command == "partition":
             return _partition(options)
-        recording = open_recording(options.recording)
+        recording = open_recording(options.recording).part(options.first, options.samples)
         if options.command == "plot":
             from .plot import plot
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,24 @@ class Recording:
     rate: float | None
     gaps: tuple[tuple[int, int, int], ...]
     meta: dict[str, Any]
+    first: int = 0  # place of the first sample in the recording that this is a part of
+
+    def part(self, first: int = 0, count: int | None = None) -> Recording:
+        """`count` samples (all that follow) from `first` on, without a copy. Raises UserError: there are none."""
+        whole = len(self.samples)
+        if (first, count) == (0, None):
+            return self
+        if not 0 <= first < whole:
+            raise UserError(f"{self.path}: first sample {first} (valid: 0 to {whole - 1})")
+        if count is not None and not 0 < count <= whole - first:
+            raise UserError(f"{self.path}: {count} samples from {first} on (valid: 1 to {whole - first})")
+        end = whole if count is None else first + count
+        gaps = tuple(
+            (max(at, first) - first, min(at + size, end) - max(at, first), lost)
+            for at, size, lost in self.gaps
+            if (at < end and at + size > first) or (at == end == whole)
+        )
+        return replace(self, samples=self.samples[first:end], gaps=gaps, first=self.first + first)
 
 
 def open_recording(path: str | Path) -> Recording:

@@ -109,12 +109,14 @@ def _figure(recording: Recording) -> Any:
     unit = "s" if recording.rate else "sample"
     figure = Figure(figsize=(11, 8), layout="constrained")
     wave, lines, lost = figure.subplots(3, 1, height_ratios=(3, 3, 1))
+    begin, end = recording.first, recording.first + len(recording.samples)
     places, low, high = envelope(recording.samples)
+    places += begin
     wave.fill_between(places / rate, low, high, linewidth=0.6, edgecolor="tab:blue", alpha=0.8)
     if len(places) <= POINTS:
         wave.plot(places / rate, high, ".", color="tab:blue")
     kind = "magnitude" if recording.samples.dtype.names or recording.samples.dtype.kind == "c" else "value"
-    wave.set(title=recording.path.name, ylabel=kind, xlabel=unit, xlim=(0, len(recording.samples) / rate))
+    wave.set(title=recording.path.name, ylabel=kind, xlabel=unit, xlim=(begin / rate, end / rate))
     frequency, level = spectrum(recording)
     lines.plot(frequency, level, linewidth=0.8)
     lines.set(ylabel="dB", xlabel="" if recording.rate else "cycles a sample", ylim=(max(-140, level.min()) - 5, 5))
@@ -125,7 +127,7 @@ def _figure(recording: Recording) -> Any:
     drawn, across = spans(recording), lost.get_xaxis_transform()  # x in data, y from 0 to 1
     for axes in (wave, lost):
         axes.broken_barh(
-            [(first / rate, max(count, 1) / rate) for first, count, _ in drawn],
+            [((begin + first) / rate, max(count, 1) / rate) for first, count, _ in drawn],
             (0, 1),
             transform=axes.get_xaxis_transform(),
             color="tab:red",
@@ -135,17 +137,19 @@ def _figure(recording: Recording) -> Any:
     for first, _, gone in drawn if len(drawn) <= LABELS else ():
         side = "right" if first > 0.9 * len(recording.samples) else "left"
         box = {"color": "white", "alpha": 0.8}
-        lost.annotate(f"{gone:,} B", (first / rate, 0.5), xycoords=across, fontsize=8, bbox=box, ha=side)
+        place = ((begin + first) / rate, 0.5)
+        lost.annotate(f"{gone:,} B", place, xycoords=across, fontsize=8, bbox=box, ha=side)
     total = sum(gone for _, _, gone in recording.gaps)
     said = f"{len(recording.gaps)} gaps, {total:,} bytes lost" if recording.gaps else "no gaps"
-    lost.set(title=said, yticks=[], xlabel=unit, xlim=(0, len(recording.samples) / rate))
+    lost.set(title=said, yticks=[], xlabel=unit, xlim=(begin / rate, end / rate))
     return figure
 
 
 def _page(recording: Recording, svg: str) -> str:
     head = {key.partition(":")[2]: value for key, value in recording.meta["global"].items() if ":" in key}
     rows = [(name, value) for name, value in head.items() if not isinstance(value, list)]
-    rows += [("samples", f"{len(recording.samples):,}"), ("gaps", len(recording.gaps))]
+    of = f" from {recording.first:,} on" if recording.first else ""
+    rows += [("samples", f"{len(recording.samples):,}{of}"), ("gaps", len(recording.gaps))]
     table = "".join(f"<tr><th>{html.escape(str(n))}<td>{html.escape(str(v))}" for n, v in rows)
     name = html.escape(recording.path.name)
     return (
