@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from firmware import cost, engine, reach
+from firmware import cost, engine, reach, start_up
 from firmware.bench_cost import Figure, Group
 from firmware.choice import Choice
 from firmware.emulator import Emulator
@@ -72,7 +72,7 @@ def stamps(target: Target) -> dict[str, float]:
 
     Raises TargetError: the board has not booted to its end, or the service does not run.
     """
-    target.run(["systemctl", "is-system-running", "--wait"], timeout=SETTLED_SECONDS)
+    start_up.wait(target, SETTLED_SECONDS)
     found = {}
     for name, (unit, wanted) in STAMPS.items():
         said = target.output(["systemctl", "show", "-P", wanted, *([unit] if unit else [])]).strip()

@@ -9,7 +9,7 @@ import time
 import paramiko
 import pytest
 
-from firmware import deploy, layout
+from firmware import deploy, layout, start_up
 from firmware.board import STREAM_PORT
 from tests.acceptance import logs
 from tests.acceptance.under_test import COMMAND_SECONDS, UnderTest
@@ -85,7 +85,7 @@ def test_slot_holds_the_root_file_system_of_the_manifest(unit: UnderTest) -> Non
 def test_system_runs_and_no_unit_failed(unit: UnderTest) -> None:
     failed = unit.output("systemctl", "--failed", "--no-legend", "--plain")
     assert failed.strip() == ""
-    unit.output("systemctl", "is-system-running", "--wait")
+    assert start_up.wait(unit.target) == "running"
 
 
 @pytest.mark.promise("logs")

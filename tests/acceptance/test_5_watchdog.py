@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from firmware import start_up
 from tests.acceptance.under_test import UnderTest
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.full, pytest.mark.slow]
+pytestmark = [pytest.mark.acceptance, pytest.mark.full]
 
 # systemd lets go of the device when its own interval is zero; a close without the letter V leaves the watchdog running
 LET_GO = (
@@ -25,5 +26,5 @@ def test_unfed_watchdog_brings_the_same_slot_back(unit: UnderTest) -> None:
     with unit.recorder.step("until it answers from another boot"):
         unit.target.wait_for_reboot(boot, BITE_SECONDS)
     assert unit.slot() == slot
-    unit.output("systemctl", "is-system-running", "--wait")
+    assert start_up.wait(unit.target) == "running"
     unit.quick_capture()
