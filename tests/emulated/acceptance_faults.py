@@ -69,9 +69,14 @@ def sshd(edit: str) -> tuple[str, str]:
 
 
 def serving_with(module: str, edit: str) -> tuple[str, str]:
-    """Scripts that run the service with one of its modules changed, and as it was."""
+    """Scripts that run the service with one of its modules changed, and as it was.
+
+    Its byte code counts whatever the source says (firmware/bytecode.py), so an empty file takes the place of that.
+    """
     spoil, mend = cover(f"{SERVICE}/{module}.py", edit)
-    return f"{spoil}; {RESTART}", f"{mend}; {RESTART}"
+    compiled = f"$(echo {SERVICE}/__pycache__/{module}.*.pyc)"
+    spoil = f"{spoil}; : >/run/no-code; mount --bind /run/no-code {compiled}; {RESTART}"
+    return spoil, f"umount {compiled}; {mend}; {RESTART}"
 
 
 FAULTS: tuple[Fault, ...] = (
