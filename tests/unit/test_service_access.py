@@ -163,8 +163,8 @@ def test_bandwidth_cap_is_kept(tmp_path: Path) -> None:
     bench = Bench(tmp_path, block_bytes=65536, more="bandwidth = 500000")
     bench.start()
     with Receiver("127.0.0.1", bench.port, "counter", PATIENCE) as receiver:
-        bench.ask("start", bytes=size, clients=1)
         begun = time.monotonic()
+        bench.ask("start", bytes=size, clients=1)
         seen = receiver.run()
     assert (seen.whole, seen.bytes) == (True, size)
     assert time.monotonic() - begun > 1.2

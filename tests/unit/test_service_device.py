@@ -207,7 +207,7 @@ def test_status_and_metrics_have_the_figures(web: tuple[Bench, int]) -> None:
     lines = text.decode().splitlines()
     assert "captured_bytes_sent_total 40960" in lines
     assert "captured_device_open 1" in lines
-    assert any(line.startswith('captured_sink_bytes{sink="[127.0.0.1]:') for line in lines)
+    assert any(line.startswith('captured_sink_bytes{sink="127.0.0.1:') for line in lines)
     helped = [line.split()[2] for line in lines if line.startswith("# HELP")]
     assert len(helped) == len(set(helped))
     assert all(line.startswith("#") or float(line.rsplit(" ", 1)[1]) >= 0 for line in lines)
