@@ -48,13 +48,18 @@ class Reception:
     arrivals: tuple[float, ...]
     filled: tuple[float, ...] = ()  # by the board's clock, seconds since the first block was
     skipped_blocks: int = 0  # that the board could not give to this reader: it was too slow; `lost_bytes` has them
+    stopped: bool = False  # before the end record, as there was enough
+
+    @property
+    def undamaged(self) -> bool:
+        """Whether nothing is missing or wrong from the first record that came to the last."""
+        damage = self.corrupt + self.sequence_breaks + self.errors + self.gaps + self.lost_bytes + self.missing_bytes
+        return damage + self.skipped_blocks == 0
 
     @property
     def whole(self) -> bool:
         """Whether everything that was sampled from the start of the capture arrived undamaged."""
-        damage = self.corrupt + self.sequence_breaks + self.errors + self.gaps + self.lost_bytes + self.missing_bytes
-        damage += self.skipped_blocks
-        return self.ended and self.first_sequence == 0 and damage == 0
+        return self.ended and self.first_sequence == 0 and self.undamaged
 
     def __str__(self) -> str:
         """One line for a person."""
@@ -64,7 +69,7 @@ class Reception:
             f"gaps {self.gaps}, lost {self.lost_bytes} (seen missing {self.missing_bytes}), corrupt {self.corrupt}, "
             f"sequence breaks {self.sequence_breaks}, errors {self.errors}"
             + (f", blocks skipped {self.skipped_blocks}" if self.skipped_blocks else "")
-            + ("" if self.ended else "; NO end record")
+            + ("" if self.ended else "; enough" if self.stopped else "; NO end record")
         )
 
 
@@ -98,8 +103,11 @@ class Receiver:
         self,
         progress: Callable[[int, float], None] | None = None,
         take: Callable[[wire.Header, memoryview], None] | None = None,
+        enough: int | None = None,
     ) -> Reception:
         """Receive until the end record; `progress` is told bytes and seconds after each record, `take` is given it.
+
+        With `enough` bytes it ends before, with the block that makes them full.
 
         What `take` is given is overwritten by the next record. An end record is given to it only when blocks behind the
         last record passed this reader by: without payload, and `lost_bytes` is theirs alone.
@@ -123,6 +131,8 @@ class Receiver:
                 take(header, payload)
             if progress is not None:
                 progress(self._bytes, now - started)
+            if enough is not None and self._bytes >= enough:
+                return self._result(now - started, False, stopped=True)
         if not self._arrivals:
             said = "closed the connection before the first record"
             raise TargetError(self._name, f"{said} (valid: a computer that is let in: capturectl allow)")
@@ -200,7 +210,7 @@ class Receiver:
         seen = (len(self._arrivals) + self._skipped, self._lost, self._first.capture)
         return (end.sequence, end.lost_bytes, end.capture) == seen
 
-    def _result(self, seconds: float, ended: bool) -> Reception:
+    def _result(self, seconds: float, ended: bool, stopped: bool = False) -> Reception:
         return Reception(
             bytes=self._bytes,
             blocks=len(self._arrivals),
@@ -216,6 +226,7 @@ class Receiver:
             arrivals=tuple(self._arrivals),
             filled=tuple((at - self._filled[0]) / 1e9 for at in self._filled),
             skipped_blocks=self._skipped,
+            stopped=stopped,
         )
 
 

@@ -3,6 +3,7 @@
 
     cyclone-capture receive board-7 --pattern counter          check a test pattern, count what is missing
     cyclone-capture receive board-7 --output take              write SigMF: take.sigmf-data, take.sigmf-meta
+    cyclone-capture receive board-7 --bytes 64MiB --output take    so much of the capture that runs
     cyclone-capture plot take --output take.html               waveform, spectrum, gaps; .png or .html
     cyclone-capture plot take --first 10000 --samples 500 --output part.png    a part of it; convert, too
     cyclone-capture convert take --output take.npy             .npy, or .wav where it fits
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -28,6 +30,8 @@ from .errors import FirmwareError, UserError
 from .files import Writer, open_recording
 from .live import PORT
 from .receiver import TIMEOUT_SECONDS, Receiver, live_line
+
+_UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     receive.add_argument("--output", type=Path, help="name of a SigMF recording to write")
     receive.add_argument("--datatype", default="ru32_le", help="SigMF datatype of the samples")
     receive.add_argument("--sample-rate", type=float, default=0.0, help="samples a second, for the metadata")
+    receive.add_argument("--bytes", type=_size, help="end with the block that makes so many, such as 64MiB")
     receive.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="longest silence, seconds")
     for name, said in (("plot", "draw a recording"), ("convert", "write a recording in another format")):
         made = commands.add_parser(name, help=said)
@@ -52,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     partition.add_argument("--name", help="of the recording to take out (default: list them)")
     partition.add_argument("--output", type=Path, help="name of a SigMF recording to write")
     return parser
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,18})(KiB|MiB|GiB|)", text)
+    if match is None or not int(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} (valid: a number of bytes, or one with KiB, MiB or GiB)")
+    return int(match[1]) * _UNITS[match[2]]
 
 
 def _partition(options: argparse.Namespace) -> int:
@@ -72,20 +84,20 @@ def _receive(options: argparse.Namespace) -> int:
     connection = (options.host, options.port, options.pattern, options.timeout)
     if options.output is None:
         with Receiver(*connection) as receiver:
-            seen = receiver.run(live_line())
+            seen = receiver.run(live_line(), enough=options.bytes)
     else:
         # the output first: a board may begin as soon as somebody is connected
         writer = Writer(options.output, options.datatype, options.sample_rate)
         try:
             with _ended_in_order(), writer, Receiver(*connection) as receiver:
-                seen = receiver.run(live_line(), writer.write)
-                writer.ended_early = "" if seen.ended else "no end record came"
+                seen = receiver.run(live_line(), writer.write, options.bytes)
+                writer.ended_early = "" if seen.ended or seen.stopped else "no end record came"
         except (FirmwareError, OSError, KeyboardInterrupt):
             if writer.size:
                 print(f"{writer.kept}: {writer.size} bytes that came before are kept", file=sys.stderr)
             raise
     print(seen)
-    return 0 if seen.whole else 1
+    return 0 if seen.whole or (seen.stopped and seen.undamaged) else 1
 
 
 @contextlib.contextmanager

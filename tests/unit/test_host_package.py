@@ -111,6 +111,24 @@ def test_received_recording_is_sigmf_with_its_gap(
     assert "valid: a new name" in capsys.readouterr().err
 
 
+def test_enough_ends_before_the_capture_does(serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    port = str(serve(capture(8)))
+    options = ["receive", "127.0.0.1", "--port", port, "--pattern=counter", f"--bytes={2 * BLOCK - 1}"]
+    assert command_line.main([*options, "--output", str(tmp_path / "part")]) == 0
+    assert "; enough" in capsys.readouterr().out
+    part = cc.open_recording(tmp_path / "part")
+    assert part.samples.nbytes == 2 * BLOCK
+    assert "ended early" not in (tmp_path / "part.sigmf-meta").read_text()
+    with pytest.raises(SystemExit):
+        command_line.main(["receive", "127.0.0.1", "--bytes=0"])
+    assert "valid: a number of bytes" in capsys.readouterr().err
+
+
+def test_enough_with_a_gap_is_damaged(serve: Serve) -> None:
+    options = ["receive", "127.0.0.1", "--port", str(serve(capture(8, gap=1))), "--pattern=counter"]
+    assert command_line.main([*options, f"--bytes={3 * BLOCK}"]) == 1
+
+
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"valid: a \.sigmf-meta"):
         cc.open_recording(tmp_path / "none")
