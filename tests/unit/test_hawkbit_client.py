@@ -44,6 +44,7 @@ def test_without_the_key_nothing_of_it_is_in_an_image() -> None:
     found = board.load(board.DEFAULT_BOARD)
     assert "hawkbit-client" not in [one.name for one in recipe.for_board(found)]
     texts = rendering.render_all(found)
+    assert json.loads(texts.pop("yocto/provenance/board.json"))["hawkbit"] is None
     assert [name for name, text in texts.items() if "hawkbit" in (name + text).lower()] == []
 
 
