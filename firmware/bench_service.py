@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware import admission, armhf, bench_receive, cost, engine, reach, receiver
+from firmware import admission, armhf, bench_receive, cost, engine, paths, reach, receiver
 from firmware.bench_cost import PER_MIB, Figure, Group
 from firmware.choice import Choice
 from firmware.emulator import Emulator
@@ -230,7 +230,7 @@ def _both(board: Running, rate: float) -> dict[str, float]:
 
 
 def soak(choice: Choice, seconds: int = SOAK_SECONDS) -> dict[str, float]:
-    """Memory and descriptors of the service while it streams and records."""
+    """Memory and descriptors of the service while it streams and records; each look goes to build/reports/soak.csv."""
     with booted(choice) as board:
         settings = b"[disk]\nrotate_bytes = 33554432\nkeep_files = 4\n"
         board.target.put(settings, "/data/captured/captured.toml", sudo=True)
@@ -246,6 +246,9 @@ def soak(choice: Choice, seconds: int = SOAK_SECONDS) -> dict[str, float]:
             looker.join()
         if not seen.whole:
             raise TargetError(board.target.name, f"soak: {seen}")
+    looks = paths.BUILD / "reports" / "soak.csv"
+    looks.parent.mkdir(parents=True, exist_ok=True)
+    looks.write_text("uptime_s,anonymous_kib,descriptors\n" + "".join(f"{a},{m},{f}\n" for a, m, f in rows), "utf-8")
     found = trend([(at / 3600, memory) for at, memory, _files in rows if at - rows[0][0] >= SOAK_WARM_SECONDS])
     return _soaked(found, rows)
 
