@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from cyclone_capture.files import Writer
 from cyclone_capture.record import FLAG_END, FLAG_GAP, HEADER_BYTES, Header, pack
 
 from firmware import paths
+from tests.emulated.waiting import until
 from tests.unit.test_host_package import BLOCK, capture
 
 pytestmark = pytest.mark.unit
@@ -161,10 +161,7 @@ def test_end_of_the_session_is_as_ctrl_c(tmp_path: Path, number: signal.Signals)
         with subprocess.Popen([*command, "--output", str(tmp_path / "take")], env=environment) as running:
             board = listener.accept()[0]
             board.sendall(capture()[: HEADER_BYTES + BLOCK])
-            give_up = time.monotonic() + 20
-            while (tmp_path / "take.sigmf-data.part").stat().st_size < BLOCK:
-                assert time.monotonic() < give_up
-                time.sleep(0.01)
+            until(lambda: (tmp_path / "take.sigmf-data.part").stat().st_size >= BLOCK, 20.0)
             running.send_signal(number)
             assert running.wait(20) == 130
             board.close()
