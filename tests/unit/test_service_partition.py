@@ -14,6 +14,7 @@ import cyclone_capture
 import pytest
 import sigmf
 from captured import config, ctl, facts, partition_recorder, writers
+from captured.beside import Syncer
 from captured.config import Disk
 from captured.errors import ConfigError, RefusedError
 from captured.partition import DATA_AT, ENTRIES, PAGE, WHOLE, Entry, Partition, entry_at, padded
@@ -158,8 +159,11 @@ def test_export_into_a_full_folder_names_it_and_keeps_what_fits(
 
 def test_cut_recording_ends_at_its_last_sync_and_says_so(ring: memoryview, disk: Disk) -> None:
     made = recorder(replace(disk, sync_bytes=2 * MIB))
-    for number in range(3):
+    for number in range(2):
         made.write(header(number), ring[:MIB])
+        made._syncer.wait()
+    made._syncer = Syncer(disk)  # the next sync is a long way off
+    made.write(header(2), ring[:MIB])
     os.close(made._fd)  # the process is gone here
     made._medium.close()
     said = partition_recorder.repair(Path(disk.partition))
@@ -174,8 +178,9 @@ def test_cut_recording_ends_at_its_last_sync_and_says_so(ring: memoryview, disk:
 @pytest.mark.parametrize("at", [0, 7, 30, 200])
 def test_torn_entry_leaves_the_one_before(ring: memoryview, disk: Disk, at: int) -> None:
     made = recorder(replace(disk, sync_bytes=MIB))
-    made.write(header(0), ring[:MIB])
-    made.write(header(1), ring[:MIB])
+    for number in range(2):
+        made.write(header(number), ring[:MIB])
+        made._syncer.wait()
     newest = made._entry.generation
     with Path(disk.partition).open("r+b") as stream:
         stream.seek(entry_at(0, newest % 2) + at)

@@ -10,6 +10,7 @@ unless the configuration names it in `disk.erase_partition` too.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import logging
@@ -21,11 +22,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from captured import record, sigmf
+from captured.beside import Follower, Syncer
 from captured.config import Disk
 from captured.errors import RefusedError
 from captured.partition import ENTRIES, PAGE, WHOLE, WRITING, Entry, Partition, padded
 from captured.record import Header
-from captured.recorder import Hasher, Progress, Recorder, Source, wall_clock
+from captured.recorder import Progress, Recorder, Source, wall_clock
 from captured.sigmf import Segment
 
 _log = logging.getLogger(__name__)
@@ -68,16 +70,15 @@ class PartitionRecorder:
         self.progress = Progress(writer="direct")
         self._config = config
         self._medium = medium
-        self._clock = clock
         self._what = sigmf.Description(config.datatype, source.board, source.rate, source.pattern)
         self._entry = Entry(_unused(medium, name), padded(medium.free_at), padded(medium.free_at))
         self._entry.place = len(medium.entries)
         self._at = self._entry.at
         self._head = mmap.mmap(-1, PAGE)
-        self._hasher = Hasher() if config.checksum else None
+        self._follower, self._syncer = Follower(), Syncer(config, clock)
         self._fd = self._open_direct()
         self._begun = False
-        self._synced_at, self._last_sync = self._at, clock()
+        self._noted = self._entry  # as it was last written into the index
 
     def _open_direct(self) -> int:
         try:
@@ -96,20 +97,34 @@ class PartitionRecorder:
         if not self._begun:
             self._begin(header)
         self._head[: record.HEADER_BYTES] = record.pack(header)
-        if self._hasher:
-            self._hasher.update(data)
-        try:
-            self._write_all(data)
-        finally:
-            if self._hasher:
-                self._hasher.wait()
+        self._follower.update(data)
+        self._write_all(data)
         self._at += size
         self._entry.records += 1
         self._entry.bytes += len(data)
         self.progress.written += len(data)
-        due = self._at - self._synced_at >= self._config.sync_bytes
-        if due or self._clock() - self._last_sync >= self._config.sync_seconds:
-            self._sync()
+        self.look()
+
+    def after(self, done: Callable[[], None]) -> None:
+        """Call `done`, in another thread, when what was written last is not needed any more."""
+        self._follower.after(done)
+
+    def look(self) -> None:
+        """Sync if it is time; to be called now and then while nothing is to be written."""
+        if self._begun:
+            self._syncer.look(self.progress.written, self._sync)
+            self.progress.synced = self._syncer.safe
+
+    def _sync(self) -> Callable[[], None]:
+        entry = replace(self._entry, end=self._at)
+
+        def sync() -> None:
+            os.fdatasync(self._fd)
+            self._medium.note(entry)
+            self._entry.generation = entry.generation
+            self._noted = entry
+
+        return sync
 
     def note_tail(self, end: Header, lost: int) -> None:
         """So many bytes were lost behind the last block: an end record says so, where there is room for its page."""
@@ -121,7 +136,10 @@ class PartitionRecorder:
         self._what.segments.append(began)
         self._entry.what = asdict(self._what)
         self._medium.note(self._entry)
+        self._noted = replace(self._entry)
         self.progress.file = self._entry.name
+        self._follower.restart(self._config.checksum)
+        self._syncer.settle(0)
         self._begun = True
 
     def _write_all(self, data: memoryview) -> None:
@@ -136,38 +154,57 @@ class PartitionRecorder:
         while done < min(wanted, PAGE + len(data)):
             done += os.pwrite(self._fd, data[done - PAGE :], self._at + done)
 
-    def _sync(self) -> None:
-        os.fdatasync(self._fd)
-        self._entry.end = self._at
-        self._medium.note(self._entry)
-        self._synced_at, self._last_sync = self._at, self._clock()
-        self.progress.synced = self.progress.written
-
     def finish(self) -> None:
         """Make it a whole recording."""
-        try:
-            sha256 = self._hasher.close() if self._hasher else ""
-            if self._begun:
-                self._entry.state, self._entry.sha256 = WHOLE, sha256
-                self._sync()
-                self.progress.files = 1
-                self.progress.done.append(self._entry.name)
-        finally:
-            self._close()
+        self._syncer.wait()
+        if self._begun:
+            try:
+                os.fdatasync(self._fd)
+            except OSError:
+                self._syncer.failed = True
+                raise
+            self._entry.end = self._at
+            self._entry.sha256 = self._follower.digest() or ""
+            self._make_whole(self._entry)
+            self.progress.synced = self.progress.written
+        self._close()
+
+    def _make_whole(self, entry: Entry) -> None:
+        entry.state = WHOLE
+        self._medium.note(entry)
+        self.progress.files = 1
+        self.progress.done.append(entry.name)
+
+    def close(self) -> None:
+        """Wait for all that was begun; the recorder is not used any more."""
+        self._syncer.close()
+        self._follower.close()
 
     def save(self, error: OSError) -> None:
         """After `error`: keep what was written before it, as far as the medium lets us."""
         reason = f"{error.strerror or error}"
         self.progress.error = reason
         left = ""
-        self._entry.note = f"ended early: {reason}"
         try:
-            self.finish()
+            self._keep(f"ended early: {reason}")
         except OSError as again:
             _log.error("recording %s: left for repair: %s", self._entry.name, again)
             left = f"; {self._entry.name} is left for repair at the next start"
         self.progress.error = f"{reason}; {self.progress.synced} bytes are whole, what came after them is not{left}"
         _log.error("recording %s: %s", self._entry.name, self.progress.error)
+
+    def _keep(self, note: str) -> None:
+        with contextlib.suppress(OSError):  # then it is known to have failed
+            self._syncer.wait()
+        self.progress.synced = self._syncer.safe
+        try:
+            if self._syncer.failed:
+                self._make_whole(replace(self._noted, note=note))
+            else:
+                self._entry.note = note
+                self.finish()
+        finally:
+            self._close()
 
     def _close(self) -> None:
         if self._fd >= 0:
@@ -217,4 +254,6 @@ def export(medium: Partition, entry: Entry, folder: Path) -> str:
     except OSError as error:
         made.save(error)
         raise RefusedError(f"{entry.name} into {folder}: {made.progress.error}") from error
+    finally:
+        made.close()
     return made.progress.file

@@ -2,7 +2,7 @@
 """The recorder: a thread that writes blocks into files, and says when it is done with each.
 
 Writing blocks for as long as the card likes (an SD card pauses for a second now and then), so it is not done in the
-service's loop. The checksum is made by a second thread at the same time, from the same pages.
+service's loop. Checksum and syncs are made at the same time, in threads of their own (`captured.beside`).
 """
 
 from __future__ import annotations
@@ -10,54 +10,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import queue
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from captured import recording, retention
+from captured.beside import Follower, Syncer
 from captured.config import Disk
 from captured.record import FLAG_ERROR, FLAG_GAP, Header
 from captured.sigmf import Description, Gap, Segment
 from captured.writers import ALIGN, Buffered, open_writer
 
 _log = logging.getLogger(__name__)
-
-
-class Hasher:
-    """SHA-256 in a thread of its own: `update` begins, `wait` ends; the data must stay as it is in between."""
-
-    def __init__(self) -> None:
-        """Start the thread."""
-        import hashlib  # loads OpenSSL: not before something is recorded
-
-        self._hash = hashlib.sha256()
-        self._todo: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
-        self._done = threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, name="checksum", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while (data := self._todo.get()) is not None:
-            self._hash.update(data)
-            del data
-            self._done.release()
-
-    def update(self, data: memoryview) -> None:
-        """Begin to take in `data`."""
-        self._todo.put(data)
-
-    def wait(self) -> None:
-        """Until it is taken in."""
-        self._done.acquire()
-
-    def close(self) -> str:
-        """The sum; the thread ends."""
-        self._todo.put(None)
-        self._thread.join()
-        return self._hash.hexdigest()
 
 
 @dataclass
@@ -97,12 +62,12 @@ class Recorder:
         self._source = source
         self._clock = clock
         self._output: Buffered | None = None
-        self._hasher: Hasher | None = None
+        self._follower = Follower()
+        self._syncer = Syncer(config, clock)
         self._journal: recording.Journal | None = None
         self._what: Description | None = None
         self._part = 0
-        self._opened = self._last_sync = 0.0
-        self._synced = 0
+        self._opened = 0.0
 
     def write(self, header: Header, data: memoryview) -> None:
         """Append one block."""
@@ -115,18 +80,31 @@ class Recorder:
         place = output.written
         if header.flags & (FLAG_GAP | FLAG_ERROR):
             what.gaps.append(Gap(place, len(data), header.lost_bytes, bool(header.flags & FLAG_ERROR)))
-        if self._hasher:
-            self._hasher.update(data)
-        try:
-            output.write(data)
-        finally:
-            if self._hasher:
-                self._hasher.wait()
+        self._follower.update(data)
+        output.write(data)
         self.progress.written += len(data)
-        if output.written - self._synced >= self._config.sync_bytes or (
-            self._clock() - self._last_sync >= self._config.sync_seconds
-        ):
-            self._sync()
+        self.look()
+
+    def after(self, done: Callable[[], None]) -> None:
+        """Call `done`, in another thread, when what was written last is not needed any more."""
+        self._follower.after(done)
+
+    def look(self) -> None:
+        """Sync if it is time; to be called now and then while nothing is to be written."""
+        if self._output is not None:
+            self._syncer.look(self.progress.written, self._sync)
+            self.progress.synced = self._syncer.safe
+
+    def _sync(self) -> Callable[[], None]:
+        output, journal = self._output, self._journal
+        assert output is not None and journal is not None  # noqa: S101, PT018  # for mypy: both are set from _open on
+        entry = journal.entry(output.written)
+
+        def sync() -> None:
+            output.sync()
+            journal.append(entry)
+
+        return sync
 
     def note_tail(self, _end: Header, lost: int) -> None:
         """So many bytes were lost behind the last block that was written."""
@@ -160,9 +138,9 @@ class Recorder:
         self.progress.writer = self._output.name
         reserve = min(wanted, free)
         self._output.reserve(reserve - reserve % ALIGN or reserve)
-        self._hasher = Hasher() if config.checksum else None
-        self._opened = self._last_sync = self._clock()
-        self._synced = 0
+        self._follower.restart(config.checksum)
+        self._opened = self._clock()
+        self._syncer.settle(self.progress.written)
 
     def _unused_name(self) -> str:
         folder = self._config.folder
@@ -173,41 +151,39 @@ class Recorder:
                 return name
             self._part += 1
 
-    def _sync(self) -> None:
-        if self._output is None or self._journal is None:
-            return
-        self._output.sync()
-        self._journal.note(self._output.written)
-        self._synced = self._output.written
-        self.progress.synced = self.progress.written
-        self._last_sync = self._clock()
-
     def finish(self) -> None:
         """Make the file that is being written a whole recording."""
         if self._output is None or self._what is None or self._journal is None:
             return
-        output, self._output = self._output, None
-        hasher, self._hasher = self._hasher, None
-        sha256 = hasher.close() if hasher else None
-        name, folder = self.progress.file, self._config.folder
-        output.finish()
-        self._journal.note(output.written)
+        output, name, folder = self._output, self.progress.file, self._config.folder
+        self._syncer.wait()
+        try:
+            output.finish()
+            self._journal.note(output.written)
+        except OSError:
+            self._syncer.failed = True
+            raise
+        sha256 = self._follower.digest()
         self._journal.close()
         if output.written:
             recording.publish(folder, name, self._what, sha256)
             self._note_done(name)
         else:
             recording.discard(folder, name)
+        self._output = None
+        self._syncer.settle(self.progress.written)
         self.progress.synced = self.progress.written
         self._part += 1
+
+    def close(self) -> None:
+        """Wait for all that was begun; the recorder is not used any more."""
+        self._syncer.close()
+        self._follower.close()
 
     def save(self, error: OSError) -> None:
         """After `error`: keep what was written before it, as far as the medium lets us, and say how much that is."""
         self.progress.error = reason = f"{error.strerror or error}"
         output, self._output = self._output, None
-        hasher, self._hasher = self._hasher, None
-        if hasher:
-            hasher.close()
         left = ""
         if output is not None and self._journal is not None:
             left = self._keep(output, self._journal)
@@ -221,9 +197,14 @@ class Recorder:
     def _keep(self, output: Buffered, journal: recording.Journal) -> str:
         name = self.progress.file
         try:
-            output.finish()
-            journal.note(output.written)
-            self.progress.synced = self.progress.written
+            with contextlib.suppress(OSError):  # then it is known to have failed
+                self._syncer.wait()
+            self.progress.synced = self._syncer.safe
+            if output.is_open and not self._syncer.failed:
+                output.finish()
+                journal.note(output.written)
+                self.progress.synced = self.progress.written
+            output.close()
             journal.close()
             recording.mend(self._config.folder, name, self._config.checksum)
         except (OSError, ValueError, TypeError) as error:

@@ -65,19 +65,23 @@ class Journal:
         self._gaps_told = self._segments_told = 0
         self._what = what
         first = Description(what.datatype, what.board, what.rate, what.pattern, part=what.part)
-        self._append({"begin": sigmf.to_json(first)})
+        self.append(line({"begin": sigmf.to_json(first)}))
         sync_folder(path.parent)
 
     def note(self, size: int) -> None:
         """`size` bytes of the data are on the medium."""
+        self.append(self.entry(size))
+
+    def entry(self, size: int) -> bytes:
+        """The line that says so, for `append`: with what is known of gaps and segments now and no line said yet."""
         what = self._what
         gaps, segments = what.gaps[self._gaps_told :], what.segments[self._segments_told :]
-        self._append({"bytes": size, "gaps": [vars(one) for one in gaps], "segments": [vars(one) for one in segments]})
         self._gaps_told += len(gaps)
         self._segments_told += len(segments)
+        return line({"bytes": size, "gaps": [vars(one) for one in gaps], "segments": [vars(one) for one in segments]})
 
-    def _append(self, value: dict[str, object]) -> None:
-        data = line(value)
+    def append(self, data: bytes) -> None:
+        """Write a line; it is on the medium when this returns."""
         if os.write(self._fd, data) != len(data):
             raise OSError(28, "the journal was written in part")
         os.fdatasync(self._fd)
@@ -91,8 +95,7 @@ class Journal:
 
 def publish(folder: Path, name: str, what: Description, sha256: str | None, repaired: tuple[str, ...] = ()) -> None:
     """Make the written and synced part file a whole recording. Raises OSError."""
-    meta = json.dumps(sigmf.metadata(what, sha256, repaired), indent=2) + "\n"
-    _write(named(folder, name, META), meta)
+    _write(named(folder, name, META), sigmf.text(sigmf.metadata(what, sha256, repaired)))
     if sha256:
         _write(named(folder, name, SHA), f"{sha256}  {name}{DATA}\n")
     part = named(folder, name, PART)

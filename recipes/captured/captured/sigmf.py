@@ -7,9 +7,11 @@ bytes lost, SHA-256 of the data file, and whether a recording was repaired after
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 VERSION = "1.2.0"
 _EXTENSIONS = [{"name": "cyclone_capture", "version": "1.0.0", "optional": True}]
@@ -83,6 +85,23 @@ def metadata(what: Description, sha256: str | None = None, repaired: Sequence[st
         "captures": [_capture(one, size) for one in what.segments],
         "annotations": [_annotation(one, size) for one in what.gaps],
     }
+
+
+def text(found: dict[str, Any]) -> str:
+    """`metadata` as JSON text: a line for each capture and annotation.
+
+    Not json's own indentation: that leaves cycles for the garbage collector each time (closures that know one another),
+    and a service that rotates files for months needs no such waste.
+    """
+    parts = []
+    for name, value in found.items():
+        if isinstance(value, list):
+            rows = ",".join(f"\n    {json.dumps(row)}" for row in value)
+            parts.append(f"  {json.dumps(name)}: [{rows}\n  ]")
+        else:
+            rows = ",".join(f"\n    {json.dumps(key)}: {json.dumps(entry)}" for key, entry in value.items())
+            parts.append(f"  {json.dumps(name)}: {{{rows}\n  }}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def _capture(segment: Segment, size: int) -> dict[str, object]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The disk sink: a recording, as a sink of the captures, and the thread that writes it (`captured.recorder`).
 
-The loop puts leases into the thread's queue; the thread puts them back and writes to an event descriptor, and the loop
-releases them: counts are changed by the loop only. A disk that is full, read-only or gone ends the recording with a
-reason; the capture and all other sinks go on.
+The loop puts leases into the thread's queue; they come back behind the checksum, with a write to an event descriptor,
+and the loop releases them: counts are changed by the loop only. A disk that is full, read-only or gone ends the
+recording with a reason; the capture and all other sinks go on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from captured import partition_recorder, recording, retention
@@ -38,10 +39,11 @@ AnyRecorder = Recorder | partition_recorder.PartitionRecorder
 class Recording(Sink):
     """One recording, until its capture ends or it is stopped."""
 
-    def __init__(self, name: str, policy: str, recorder: AnyRecorder, selector: selectors.BaseSelector) -> None:
+    def __init__(self, name: str, config: Disk, recorder: AnyRecorder, selector: selectors.BaseSelector) -> None:
         """Start the thread."""
-        super().__init__(name, policy)
+        super().__init__(name, config.policy)
         self._recorder = recorder
+        self._patience = config.sync_seconds / 2
         self._selector = selector
         self._todo: queue.SimpleQueue[Lease | None] = queue.SimpleQueue()
         self._back: deque[Lease] = deque()
@@ -76,14 +78,31 @@ class Recording(Sink):
 
     def _run(self) -> None:
         try:
-            while (lease := self._todo.get()) is not None:
+            while (lease := self._next()) is not None:
                 self._handle(lease)
             if not self._recorder.progress.error:
                 self._recorder.finish()
         except OSError as error:
             self._recorder.save(error)
         finally:
+            self._recorder.close()
             self._ended = True
+            os.eventfd_write(self._event, 1)
+
+    def _next(self) -> Lease | None:
+        while True:
+            try:
+                return self._todo.get(timeout=self._patience)
+            except queue.Empty:
+                self._look()
+
+    def _look(self) -> None:
+        """Nothing came for a while: what did before must not wait for its sync."""
+        try:
+            if not self._recorder.progress.error:
+                self._recorder.look()
+        except OSError as error:
+            self._recorder.save(error)
             os.eventfd_write(self._event, 1)
 
     def _handle(self, lease: Lease) -> None:
@@ -97,8 +116,11 @@ class Recording(Sink):
         except OSError as error:
             self._recorder.save(error)
         finally:
-            self._back.append(lease)
-            os.eventfd_write(self._event, 1)
+            self._recorder.after(partial(self._give_back, lease))
+
+    def _give_back(self, lease: Lease) -> None:
+        self._back.append(lease)
+        os.eventfd_write(self._event, 1)
 
     def join(self) -> None:
         """After `end`: wait for the card."""
@@ -174,7 +196,7 @@ class DiskSinks:
         if not _NAME.fullmatch(made):
             raise RefusedError(f"name: {made!r:.80} (valid: letters, digits and _.-, at most 64, the first no dot)")
         recorder = self._recorder(made, Source(self._board, pattern, rate, wanted))
-        self._active = Recording(made, self._config.policy, recorder, self._selector)
+        self._active = Recording(made, self._config, recorder, self._selector)
         return made
 
     def _recorder(self, name: str, source: Source) -> AnyRecorder:

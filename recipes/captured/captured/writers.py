@@ -3,7 +3,7 @@
 
 * `direct`: O_DIRECT, the card reads the ring's own pages. Offsets and sizes must be multiples of `ALIGN`; the first
   that is not (the end of a capture) turns O_DIRECT off for the rest of the file.
-* `mmap`: the file is mapped window by window and the block copied in; the kernel writes it back.
+* `mmap`: the file is mapped window by window and the block copied in; the kernel writes it back, fdatasync(2) at once.
 * `buffered`: pwrite(2) through the page cache.
 
 Which is quickest depends on card, controller and kernel: `capturectl benchmark-disk`. Every method raises OSError.
@@ -59,8 +59,13 @@ class Buffered:
             done += os.pwrite(self._fd, data[done:], self._start + self.written + done)
         self.written += done
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be written to: neither finished nor closed."""
+        return self._fd >= 0
+
     def sync(self) -> None:
-        """What was written is on the medium when this returns."""
+        """What was written is on the medium when this returns; called beside `write`, too, from another thread."""
         os.fdatasync(self._fd)
 
     def finish(self) -> None:
@@ -135,12 +140,6 @@ class Mapped(Buffered):
         if self._window is not None:
             self._window.close()
             self._window = None
-
-    def sync(self) -> None:
-        """See Buffered."""
-        if self._window is not None:
-            self._window.flush()
-        super().sync()
 
     def close(self) -> None:
         """See Buffered."""
