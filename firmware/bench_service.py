@@ -37,7 +37,7 @@ from firmware.trend import Trend, trend
 MIB = cost.MIB
 CARD_BLOCK_NS = 50_000  # for 512 bytes: 10 MB/s, a class 10 card's promise
 RECORD_BYTES = 96 * MIB
-RECORD_SHIFT = 1  # 2 ns an instruction, both CPUs in turns: 500 million a second: two Cortex-A9 at 800 MHz need 0.31 a cycle
+RECORD_SHIFT = 1  # 2 ns an instruction, both CPUs in turns: two Cortex-A9 at 800 MHz reach that with 0.31 a cycle
 FEW, MANY, REPEATS = 8, 40, 3
 BOTH_SHARE, BOTH_SECONDS = 0.6, 30
 SOAK_SECONDS, SOAK_LOOK_SECONDS, SOAK_WARM_SECONDS = 3600, 10, 120
