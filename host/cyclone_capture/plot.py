@@ -34,9 +34,11 @@ _STYLE = (
 
 
 def plot(recording: Recording, target: Path) -> None:
-    """Draw `recording` into `target`, .png or .html. Raises UserError: format, no samples, no matplotlib."""
+    """Draw `recording` into `target`, .png or .html. Raises UserError: format, exists, no samples, no matplotlib."""
     if target.suffix not in (".png", ".html"):
         raise UserError(f"{target}: unknown format (valid: .png, .html)")
+    if target.exists():
+        raise UserError(f"{target} exists (valid: a new name)")
     if not len(recording.samples):
         raise UserError(f"{recording.path}: no samples")
     figure = _figure(recording)

@@ -185,6 +185,9 @@ def test_plots_are_files_that_need_nothing_else(tmp_path: Path) -> None:
     assert command_line.main(["plot", name, "--output", str(tmp_path / "tone.png")]) == 0
     assert (tmp_path / "tone.png").read_bytes().startswith(b"\x89PNG")
     assert command_line.main(["plot", name, "--output", str(tmp_path / "tone.html")]) == 0
+    drawn = (tmp_path / "tone.html").read_bytes()
+    assert command_line.main(["plot", name, "--output", str(tmp_path / "tone.html"), "--first=5"]) == 2
+    assert (tmp_path / "tone.html").read_bytes() == drawn, "nothing that exists is written over"
     text = (tmp_path / "tone.html").read_text()
     assert "<svg" in text
     assert "<script" not in text

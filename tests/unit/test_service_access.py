@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import select
 import socket
 import subprocess
 import sys
@@ -278,28 +279,59 @@ def test_peer_that_reads_no_replies_gets_no_torn_line(running: Bench) -> None:
     assert all(json.loads(line)["ok"] for line in lines[:-1]), "only the last one may be torn"
 
 
-def test_top_is_left_by_q_and_puts_the_terminal_back(running: Bench) -> None:
-    ours, theirs = pty.openpty()
-    before = termios.tcgetattr(theirs)
-    script = f"import sys; from captured import ctl; sys.exit(ctl.main(['--control', {str(running.path)!r}, 'top']))"
-    package = Path(top.__file__).parents[1]
-    command = [sys.executable, "-c", script]
-    shown = subprocess.Popen(command, stdin=theirs, stdout=theirs, env={**os.environ, "PYTHONPATH": str(package)})
-    try:
-        said = b""
-        while b"capture   none yet" not in said:
-            said += os.read(ours, 4096)
-        assert not termios.tcgetattr(theirs)[3] & termios.ECHO
-        os.write(ours, b"x\n")
-        os.write(ours, b"?q")
-        assert shown.wait(PATIENCE) == 0
-        while not said.endswith(top._LEAVE.encode()):
-            said += os.read(ours, 4096)
-        assert termios.tcgetattr(theirs) == before
-    finally:
-        shown.kill()
-        os.close(ours)
-        os.close(theirs)
+class Shown:
+    """`capturectl top` on a terminal."""
+
+    def __init__(self, control: Path) -> None:
+        """Started."""
+        self.ours, self.theirs = pty.openpty()
+        self.before = termios.tcgetattr(self.theirs)
+        self.said = b""
+        script = f"import sys; from captured import ctl; sys.exit(ctl.main(['--control', {str(control)!r}, 'top']))"
+        environment = {**os.environ, "PYTHONPATH": str(Path(top.__file__).parents[1])}
+        command = [sys.executable, "-c", script]
+        self.process = subprocess.Popen(command, stdin=self.theirs, stdout=self.theirs, env=environment)
+
+    def read_until(self, text: bytes) -> None:
+        """More of what it shows, until `text` is among it; that is then forgotten."""
+        while text not in self.said:
+            assert select.select([self.ours], [], [], PATIENCE)[0], self.said
+            self.said += os.read(self.ours, 4096)
+        self.said = self.said[self.said.index(text) + len(text) :]
+
+    def type(self, keys: bytes) -> None:
+        """Type."""
+        os.write(self.ours, keys)
+
+
+@pytest.fixture
+def shown(running: Bench) -> Iterator[Shown]:
+    made = Shown(running.path)
+    yield made
+    made.process.kill()
+    os.close(made.ours)
+    os.close(made.theirs)
+
+
+def test_top_is_left_by_q_and_puts_the_terminal_back(shown: Shown) -> None:
+    shown.read_until(b"capture   none yet")
+    assert not termios.tcgetattr(shown.theirs)[3] & termios.ECHO
+    shown.type(b"x\n")
+    shown.type(b"?q")
+    assert shown.process.wait(PATIENCE) == 0
+    shown.read_until(top._LEAVE.encode())
+    assert termios.tcgetattr(shown.theirs) == shown.before
+
+
+def test_top_goes_on_when_the_service_is_back(running: Bench, shown: Shown) -> None:
+    shown.read_until(b"capture   none yet")
+    away = running.path.with_name("away")
+    running.path.rename(away)
+    shown.read_until(b"looking again")
+    away.rename(running.path)
+    shown.read_until(b"capture   none yet")
+    shown.type(b"q")
+    assert shown.process.wait(PATIENCE) == 0
 
 
 def test_benchmark_measures_each_writer_and_saves_the_quickest(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 """The status for a person: one page of text, and `capturectl top`, the same page live.
 
 Speeds are differences of two looks. No curses: what an SSH session's terminal understands is enough, and a pipe gets
-plain text. `q` leaves, as Ctrl-C does; nothing else that is typed does anything.
+plain text. `q` leaves, as Ctrl-C does; nothing else that is typed does anything. It stays when the service goes away.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from captured.client import ask
+from captured.errors import CapturedError
 
 MIB = 1 << 20
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -148,12 +149,15 @@ def _disk(status: Status) -> list[str]:
 
 
 def run(control: Path, seconds: float, once: bool = False, as_json: bool = False) -> None:
-    """Look again and again until interrupted, or `q`. Raises CapturedError when the service does not answer."""
+    """Look again and again until interrupted, or `q`.
+
+    Raises CapturedError when the service does not answer; on a terminal only the first time: it may start again.
+    """
     live = sys.stdout.isatty() and not once and not as_json
     speeds = Speeds()
+    status: Status = ask(control, {"command": "status"})
     with _screen() if live else contextlib.nullcontext(False) as keys:
         while True:
-            status = ask(control, {"command": "status"})
             speeds.look(status, time.monotonic())
             if as_json:
                 print(json.dumps({"speeds": speeds.now, **status}), flush=True)
@@ -161,6 +165,21 @@ def run(control: Path, seconds: float, once: bool = False, as_json: bool = False
                 _draw(page(status, speeds), live)
             if once or _left(seconds, keys):
                 return
+            found: Status | None = _again(control, seconds, keys) if live else ask(control, {"command": "status"})
+            if found is None:
+                return
+            status = found
+
+
+def _again(control: Path, seconds: float, keys: bool) -> Status | None:
+    """The status, as soon as the service answers; None when it was left before."""
+    while True:
+        try:
+            return ask(control, {"command": "status"})
+        except CapturedError as error:
+            _draw([f"{error}", "looking again; q leaves"], live=True)
+            if _left(seconds, keys):
+                return None
 
 
 @contextlib.contextmanager
