@@ -254,6 +254,7 @@ void cyclone5_sdmmc_insert(DeviceState *sdmmc, DriveInfo *drive)
 static void sdmmc_init(Object *obj)
 {
     sdmmc_fault_init(C5_SDMMC(obj));
+    sdmmc_journal_init(C5_SDMMC(obj));
 }
 
 static void sdmmc_class_init(ObjectClass *klass, void *)
@@ -263,6 +264,7 @@ static void sdmmc_class_init(ObjectClass *klass, void *)
     dc->realize = sdmmc_realize;
     RESETTABLE_CLASS(klass)->phases.hold = sdmmc_reset;
     sdmmc_fault_class_init(klass);
+    sdmmc_journal_class_init(klass);
 }
 
 static const TypeInfo sdmmc_types[] = {

@@ -1,5 +1,6 @@
 /*
- * The SD/MMC host's registers and state, shared by sdmmc.c (registers, commands), sdmmc_data.c and sdmmc_fault.c.
+ * The SD/MMC host's registers and state, shared by sdmmc.c (registers, commands), sdmmc_data.c, sdmmc_fault.c
+ * and sdmmc_journal.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -110,6 +111,8 @@ struct C5Sdmmc {
     bool high_capacity;
     uint64_t erase_start, erase_end;
     C5SdmmcFaults faults;
+    int journal;                /* a file; negative: none */
+    bool begins;                /* what is written next is a command's first */
 };
 
 #define REG(offset) (s->regs[(offset) / 4])
@@ -146,6 +149,11 @@ typedef bool SdmmcStore(C5Sdmmc *s, uint64_t first, const uint8_t *data, uint32_
 bool sdmmc_fault_write(C5Sdmmc *s, uint64_t first, const uint8_t *data, uint32_t count, SdmmcStore *store);
 void sdmmc_fault_init(C5Sdmmc *s);
 void sdmmc_fault_class_init(ObjectClass *klass);
+
+/* Keep in the journal, if there is one, that these sectors are on the card now; `data` is NULL when they were erased. */
+void sdmmc_journal_write(C5Sdmmc *s, uint64_t first, const uint8_t *data, uint32_t count);
+void sdmmc_journal_init(C5Sdmmc *s);
+void sdmmc_journal_class_init(ObjectClass *klass);
 
 /* Whether the boot ROM can read these bytes of the card. */
 bool sdmmc_boot_readable(uint64_t offset, uint32_t bytes);

@@ -225,6 +225,7 @@ void sdmmc_data_begin(C5Sdmmc *s, uint32_t command, uint32_t response)
     unsigned index = command & 0x3f;
 
     s->writing = command & CMD_WRITE;
+    s->begins = true;
     s->auto_stop = command & CMD_AUTO_STOP;
     s->left = REG(BYTCNT);
     s->data_phase = true;

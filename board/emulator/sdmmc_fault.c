@@ -114,6 +114,9 @@ bool sdmmc_fault_write(C5Sdmmc *s, uint64_t first, const uint8_t *data, uint32_t
     if (whole) {
         stored = store(s, first, data, whole);
     }
+    if (stored) {
+        sdmmc_journal_write(s, first, data, whole);
+    }
     if (cut) {
         power_cut_at(s, f->cut_torn ? first + whole : first + whole - 1,
                      f->cut_torn ? data + whole * BLOCK_BYTES : NULL);
@@ -150,8 +153,11 @@ static uint32_t erase(C5Sdmmc *s)
     if (writable(&s->faults, first, end - first) == end - first &&
         (!s->faults.cut_after || s->faults.cut_after > end - first)) {
         count_written(&s->faults, end - first);
+        s->begins = true;
+        sdmmc_journal_write(s, first, NULL, end - first);
         return 0;
     }
+    s->begins = true;
     erased = g_malloc(ERASE_SECTORS * BLOCK_BYTES);
     memset(erased, ERASED, ERASE_SECTORS * BLOCK_BYTES);
     for (uint64_t sector = first; sector < end; sector += ERASE_SECTORS) {

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The power is cut at exactly the n-th sector that is written: the card's file is compared byte for byte."""
+"""The power is cut at exactly the n-th sector that is written: the card's file is compared byte for byte.
+
+So is the card that the journal of an uncut run gives for the same cut (firmware/card_journal.py).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware import layout
+from firmware import card_journal, layout
+from firmware.card_journal import Journal, PowerCut
 from firmware.errors import TargetError
 from firmware.faults import flip_bit, power_cut
 from tests.emulated import boot_card
@@ -105,6 +109,60 @@ def test_one_sector_more_than_is_written_cuts_nothing(blank: Path, tmp_path: Pat
         assert board.faults.card.writes == COUNT
         with pytest.raises(TargetError, match="still on"):
             board.emulator.wait_off(0)
+
+
+@pytest.fixture(scope="module")
+def uncut(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Journal:
+    """The journal of a run that writes in every way; its card is beside it."""
+    folder = tmp_path_factory.mktemp("uncut")
+    with boot_card.powered(copy(blank, folder), folder, **card_journal.recorded(folder / "journal")) as board:
+        board.prompt.run(READ)
+        board.prompt.run(f"mmc write {BUFFER:#x} {PLACE:#x} {COUNT:#x}")
+        board.prompt.run(f"mmc write {BUFFER:#x} {PLACE - 1:#x} 1")
+        board.prompt.run(f"mmc erase {PLACE:#x} {COUNT // 2:#x}")
+        board.prompt.run("saveenv")
+        writes = board.faults.card.writes
+    journal = Journal(folder / "journal")
+    assert journal.sectors == writes == COUNT + 1 + COUNT // 2 + ENVIRONMENT_SECTORS
+    return journal
+
+
+def restored(journal: Journal, blank: Path, folder: Path, cut: PowerCut) -> bytes:
+    card = copy(blank, folder)
+    journal.restore(card, cut)
+    return card.read_bytes()
+
+
+def test_journal_gives_the_card_that_was_written(uncut: Journal, blank: Path, tmp_path: Path) -> None:
+    whole = restored(uncut, blank, tmp_path, PowerCut(uncut.sectors))
+    assert whole == (uncut.path.parent / "card.img").read_bytes() != blank.read_bytes()
+
+
+@pytest.mark.parametrize(("sectors", "torn"), [(1, False), (1, True), (78, True), (COUNT, False)])
+def test_journal_gives_the_card_that_a_power_cut_leaves(
+    uncut: Journal, blank: Path, tmp_path: Path, sectors: int, torn: bool
+) -> None:
+    found = restored(uncut, blank, tmp_path, PowerCut(sectors, torn))
+    assert found == expected(blank, dense(blank), sectors, torn)
+
+
+def test_journal_tells_commands_apart(uncut: Journal) -> None:
+    seen, at = [], 1
+    while at <= uncut.sectors:
+        first, last = uncut.command(at)
+        seen.append(sum(piece.count for piece in uncut.pieces[first:last]))
+        at = uncut.pieces[last - 1].end + 1
+    erased = [1] * (COUNT // 2)  # U-Boot erases one by one
+    assert seen == [COUNT, 1, *erased, ENVIRONMENT_SECTORS]
+
+
+def test_journal_that_cannot_be_made_keeps_the_board_off(blank: Path, tmp_path: Path) -> None:
+    options = card_journal.recorded(tmp_path / "no folder" / "journal")
+    with (
+        pytest.raises(TargetError, match="no folder"),
+        boot_card.powered(copy(blank, tmp_path), tmp_path, **options),
+    ):
+        pass
 
 
 def test_two_runs_that_are_cut_at_the_same_write_leave_the_same_card(saved: Path, tmp_path: Path) -> None:
