@@ -2,8 +2,9 @@
 """The log of a power-cut campaign: what each cut has shown, one file a seed, so that a stopped campaign goes on.
 
 A seed's cuts are always the same (`firmware/campaign.py`), so a log with so many of them says which one is next. It is
-about one image: built anew, the campaign begins anew, and the old log stays beside the new one as `.old.json`. The file
-is replaced as a whole behind each cut: whoever stops the campaign loses the cut that is under way, and no other.
+about one image: built anew, or with cuts that are others by now, the campaign begins anew, and the old log stays beside
+the new one as `.old.json`. The file is replaced as a whole behind each cut: whoever stops the campaign loses the cut
+that is under way, and no other.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ class Log:
             facts = json.loads(path.read_text(encoding="utf-8"))
             if facts["seed"] != seed:
                 raise ValueError(f"seed {facts['seed']}")
-            if facts["image"] != image:
+            found = [_seen(each) for each in facts["cuts"]]
+            cuts = [seen.cut for seen in found]
+            if facts["image"] != image or (cuts and cuts != campaign.plan(len(cuts), seed)):
                 path.replace(path.with_suffix(".old.json"))
                 return
-            self.found = [_seen(each) for each in facts["cuts"]]
+            self.found = found
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is no log of seed {seed}: {error} (valid: delete it, or another seed)") from error
 

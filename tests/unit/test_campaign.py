@@ -13,9 +13,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from firmware import bench, campaign, campaign_run, deploy, manifest
-from firmware.campaign import Cut, Kind, Seen
-from firmware.campaign_run import Measure
+from firmware import bench, campaign, campaign_record, campaign_run, deploy, manifest
+from firmware.campaign import Cut, Seen
 from firmware.choice import Choice
 from firmware.deploy import Outcome
 from firmware.errors import TargetError, UserError
@@ -51,6 +50,7 @@ def test_real_board_is_refused(tmp_path: Path) -> None:
         ({"data_whole": False}, "the data partition has lost what was in it"),
         ({"captured": False}, "a capture does not arrive whole"),
         ({"upgraded": False}, "the upgrade, begun again, does not succeed"),
+        ({"upgraded": False, "whole": False}, "the upgrade cannot be begun again"),
         ({"trouble": "has not rebooted within 900 s"}, "has not rebooted within 900 s"),
     ],
 )
@@ -76,12 +76,26 @@ def test_same_seed_gives_the_same_cuts() -> None:
 
 def test_cuts_fall_everywhere() -> None:
     cuts = campaign.plan(400, 1)
+    recorded = [cut for cut in cuts if cut.kind != "instant"]
     assert {int(cut.share * 10) for cut in cuts} == set(range(10))
-    assert 130 < sum(cut.kind == "write" for cut in cuts) < 190
-    assert 50 < sum(cut.kind == "loader" for cut in cuts) < 110
+    assert 25 < len(cuts) - len(recorded) < 60
+    for kind in campaign.RECORDED:
+        assert 65 < sum(cut.kind == kind for cut in cuts) < 115
     for step in campaign.STEPS:
-        assert sum(cut.kind == "step" and cut.step == step for cut in cuts) > 12
-    assert 140 < sum(cut.torn for cut in cuts) < 260
+        assert sum(cut.kind == "step" and cut.step == step for cut in cuts) > 15
+    assert 150 < sum(cut.torn for cut in recorded) < 210
+    assert 90 < sum(cut.scattered for cut in recorded) < 150
+    assert 25 < sum(cut.whole for cut in recorded) < 70
+
+
+def test_instants_are_of_a_whole_upgrade_and_tear_nothing() -> None:
+    instants = [cut for cut in campaign.plan(400, 1) if cut.kind == "instant"]
+    assert not any(cut.torn or cut.scattered or not cut.whole or cut.step for cut in instants)
+
+
+def test_cut_is_told_with_all_that_it_does() -> None:
+    told = str(Cut(9, "step", 0.5, True, campaign.COMMIT, scattered=True))
+    assert told == "cut 9 at 50.0% of the sectors of commit, torn, scattered"
 
 
 @pytest.mark.parametrize(
@@ -108,129 +122,134 @@ def test_report_tells_where_the_cuts_fell() -> None:
     assert "3 cuts, 1 violations\ncut 3" in text
 
 
-# ---- where a cut falls, on a board that is played ----
-
-# what `deploy` says, and the sectors that are written behind that: a slot, and then little
-COURSE = [
-    ("  46% Copying image to rootfs.1", 1000),
-    ("  99% Copying image to rootfs.1 done.", 20),
-    (" 100% Installing done.", 4),
-    ("installed: 5 MiB", 0),
-    ("rebooting", 30),
-    ("answers again after 20 s", 6),
-    ("slot B is healthy; acceptance begins", 3),
-    ("slot B is committed, version 2", 5),
-]
-WRITES = {campaign.ACTIVATION: 24, campaign.FIRST_BOOT: 36, campaign.COMMIT: 8}
+def test_report_tells_how_the_cuts_were_made() -> None:
+    asked = replace(GOOD, cut=Cut(4, "elsewhere", 0.5, False, scattered=True, whole=False), whole=False)
+    instant = replace(GOOD, cut=Cut(5, "instant", 0.5, False))
+    line = "1 at an instant, 1 torn, 1 scattered, 2 upgraded again as a whole"
+    assert line in campaign.report([GOOD, asked, instant])
 
 
-class PlayedCard:
-    """A card that counts, and loses its power."""
-
-    def __init__(self) -> None:
-        """On."""
-        self.writes, self.off_at, self.torn, self.off = 0, 1 << 40, False, False
-
-    def cut_power_after(self, sectors: int, torn: bool) -> None:
-        """So many sectors from now on."""
-        self.off_at, self.torn = self.writes + sectors, torn
-
-    def cut_power(self) -> None:
-        """Now."""
-        self.off = True
-
-    def write(self, sectors: int) -> None:
-        """As long as there is power."""
-        self.writes = min(self.writes + sectors, self.off_at)
-        if self.writes == self.off_at or self.off:
-            self.off = True
-            raise campaign_run.PowerCut("the power was cut")
+# ---- a cut, on a board that is played ----
 
 
-class PlayedStand:
-    """The board with that card; it comes back as good as it was."""
+class PlayedRig:
+    """A board that comes back with `version`; `said`: what was done with it."""
 
     machine = None
 
-    def __init__(self) -> None:
-        """With nothing kept."""
-        self.faults, self.kept = PlayedCard(), list[int]()
-        output = SimpleNamespace(name="board-7", put=lambda *_words, **_options: None, output=lambda *_words, **_o: "")
-        self.board = SimpleNamespace(target=output)
-        self.sentinel = b""
+    def __init__(self, said: list[str], version: str) -> None:
+        """It is off."""
+        self.said, self.version, self.card, self.faults = said, version, Path("card"), self
+        target = SimpleNamespace(put=lambda *_words, **_options: None, output=lambda *_words, **_options: "kept")
+        self.found = SimpleNamespace(target=target)
 
     def on(self) -> SimpleNamespace:
-        """Powered again, when it was off."""
-        if self.faults.off:
-            self.faults = PlayedCard()
-        return self.board
+        """Powered again."""
+        self.said.append("on")
+        return self.found
 
-    def keep(self, _found: object, number: int) -> None:
-        """Remember for which cut."""
-        self.kept.append(number)
+    def off(self) -> None:
+        """No power."""
+        self.said.append("off")
 
-    def examine(self, _found: object, seen: Seen) -> Seen:
+    def cut_power(self) -> None:
+        """Now."""
+        self.said.append("cut")
+
+    def examine(self, _found: object, seen: Seen, _versions: object, kept: str) -> Seen:
         """All is well."""
-        return replace(seen, version="1+one", slot_whole=True, data_whole=True, captured=True)
+        return replace(seen, version=self.version, slot_whole=True, data_whole=kept == "kept", captured=True)
+
+
+class Played:
+    """A stand with such boards, and the recorded upgrade of it."""
+
+    def __init__(self, version: str) -> None:
+        """Cut boards come back with `version`."""
+        self.said: list[str] = []
+        self.live, self.state = PlayedRig(self.said, version), PlayedRig(self.said, version)
+        self.versions = [version_of("1+one"), version_of("1+two")]
+        restore = lambda one, card: self.said.append(f"{card} of cut {one.number}")  # noqa: E731
+        versions = (version_of("1"), version_of("1+one"))
+        self.record: Any = SimpleNamespace(
+            versions=versions, kept="kept", seconds=0.0, restore=restore, phase=lambda _one: campaign.COMMIT
+        )
+
+    def off(self) -> None:
+        """Both."""
+        self.said.append("off")
+
+
+def version_of(name: str) -> Any:
+    return SimpleNamespace(offer=SimpleNamespace(version=name))
 
 
 @pytest.fixture
-def stand(monkeypatch: pytest.MonkeyPatch) -> PlayedStand:
-    made = PlayedStand()
+def played(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Played:
+    made = Played(request.param)
 
-    def upgrade(_target: object, offer: SimpleNamespace, _accept: object, say: Callable[[str], None]) -> Outcome:
-        for text, sectors in COURSE:
-            say(text)
-            made.faults.write(sectors)
-        return Outcome("committed", "B", offer.version)
-
-    def loader(_target: object, say: Callable[[str], None]) -> bool:
-        say("board-7: the boot loader is replaced, if it is another one")
-        made.faults.write(40)
-        return True
+    def upgrade(
+        _target: object, offer: Any, _accept: object = None, plan: Any = deploy.PLAN, say: Any = None
+    ) -> Outcome:
+        made.said.append(f"{'ask' if plan.dry_run else 'upgrade'} {offer.version}")
+        say("rebooting")
+        return Outcome("checked" if plan.dry_run else "committed", "B", offer.version)
 
     monkeypatch.setattr(deploy, "deploy", upgrade)
-    monkeypatch.setattr(deploy, "replace_boot_loader", loader)
+    monkeypatch.setattr(deploy, "replace_boot_loader", lambda _target, _say: made.said.append("loader"))
     return made
 
 
-def version(name: str) -> Any:
-    return SimpleNamespace(offer=SimpleNamespace(version=f"1+{name}"))
-
-
-def cut_once(stand: PlayedStand, one: Cut) -> Seen:
-    measure = campaign_run.prepare(stand, version("one"))  # type: ignore[arg-type]  # played
-    return campaign_run.cut(stand, one, measure, version("one"), version("two"))  # type: ignore[arg-type]
-
-
-def test_upgrade_is_measured_step_by_step(stand: PlayedStand) -> None:
-    measure = campaign_run.prepare(stand, version("one"))  # type: ignore[arg-type]  # played
-    assert (measure.writes, measure.loader_writes, measure.steps) == (1068, 40, WRITES)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-@pytest.mark.parametrize("step", campaign.STEPS)
-def test_cut_of_a_step_falls_into_it(stand: PlayedStand, step: str, share: float) -> None:
-    seen = cut_once(stand, Cut(7, "step", share, True, step))
-    assert seen.phase == step
-    assert campaign.violations(seen) == []
-    assert stand.kept == [7]
-
-
 @pytest.mark.parametrize(
-    ("kind", "share", "phase"),
-    [("write", 0.5, campaign.INSTALL), ("write", 0.97, campaign.FIRST_BOOT), ("loader", 0.5, campaign.LOADER)],
+    ("played", "whole", "done"),
+    [
+        ("1", False, ["ask 1+one"]),
+        ("1", True, ["upgrade 1+one", "loader"]),
+        ("1+one", False, ["upgrade 1+one", "loader"]),
+    ],
+    indirect=["played"],
 )
-def test_cut_of_another_kind(stand: PlayedStand, kind: Kind, share: float, phase: str) -> None:
-    assert cut_once(stand, Cut(1, kind, share, False)).phase == phase
+def test_recorded_cut_is_looked_at_and_upgraded_again(played: Played, whole: bool, done: list[str]) -> None:
+    one = Cut(7, "elsewhere", 0.5, True, whole=whole)
+    seen = campaign_run.cut_recorded(played, one, played.record)  # type: ignore[arg-type]  # played
+    assert played.said == ["off", "card of cut 7", "on", *done, "off"]
+    assert campaign.violations(seen) == []
+    assert (seen.phase, seen.whole) == (campaign.COMMIT, done != ["ask 1+one"])
 
 
-def test_cut_that_cannot_be_looked_at_is_a_violation(stand: PlayedStand, monkeypatch: pytest.MonkeyPatch) -> None:
-    def examine(_found: object, _seen: Seen) -> Seen:
+@pytest.mark.parametrize("played", ["1"], indirect=True)
+@pytest.mark.parametrize("action", ["unchanged", "reverted"])
+def test_board_that_would_not_begin_the_upgrade_is_a_violation(
+    played: Played, monkeypatch: pytest.MonkeyPatch, action: Any
+) -> None:
+    monkeypatch.setattr(deploy, "deploy", lambda *_words, **_options: Outcome(action, "A", "1"))
+    one = Cut(7, "elsewhere", 0.5, True, whole=False)
+    (said,) = campaign.violations(campaign_run.cut_recorded(played, one, played.record))  # type: ignore[arg-type]
+    assert said.endswith("the upgrade cannot be begun again")
+
+
+@pytest.mark.parametrize("played", ["1+two"], indirect=True)
+def test_cut_at_an_instant_goes_to_and_fro(played: Played) -> None:
+    for old, new in (("1+one", "1+two"), ("1+two", "1+one")):
+        played.said.clear()
+        seen = campaign_run.cut_live(played, Cut(3, "instant", 0.5, False), played.record)  # type: ignore[arg-type]
+        assert [word for word in played.said if "cut" not in word] == [
+            "off", "on", f"upgrade {new}", "loader", "on", f"upgrade {new}", "loader",
+        ]  # fmt: skip
+        assert (seen.allowed, seen.phase, seen.whole) == ((old, new), campaign.FIRST_BOOT, True)
+        assert campaign.violations(seen) == []
+
+
+@pytest.mark.parametrize("played", ["1"], indirect=True)
+@pytest.mark.parametrize("way", ["recorded", "live"])
+def test_cut_that_cannot_be_looked_at_is_a_violation(played: Played, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    def examine(*_words: object) -> Seen:
         raise TargetError("board-7", "sha256sum: /data/campaign: No such file or directory")
 
-    monkeypatch.setattr(stand, "examine", examine)
-    (said,) = campaign.violations(cut_once(stand, Cut(1, "write", 0.5, False)))
+    for rig in (played.live, played.state):
+        monkeypatch.setattr(rig, "examine", examine)
+    cut = getattr(campaign_run, f"cut_{way}")
+    (said,) = campaign.violations(cut(played, Cut(1, "write", 0.5, False), played.record))
     assert said.endswith("/data/campaign: No such file or directory")
 
 
@@ -240,7 +259,6 @@ def test_cut_that_cannot_be_looked_at_is_a_violation(stand: PlayedStand, monkeyp
 class Stand:
     """A board that is played; `bad` is the cut that it does not stand, `stops` the one at which somebody stops it."""
 
-    versions = ("one", "two")
     bad, stops = 0, 0
     made: ClassVar[list[str]] = []
 
@@ -253,24 +271,42 @@ class Stand:
         """It is off."""
 
 
-def prepare(_stand: Stand, first: str) -> Measure:
-    Stand.made.append(f"prepared with {first}")
-    return Measure(1000, 100.0, 10)
+class PlayedRecord:
+    """An upgrade that was recorded."""
+
+    seconds, end = 100.0, 1000
+
+    def sectors(self) -> dict[str, int]:
+        """One phase."""
+        return {campaign.INSTALL: 1000}
+
+    def restore(self, one: Cut, card: Path) -> None:
+        """As it was cut."""
+        card.write_text(str(one))
 
 
-def cut_played(_stand: Stand, one: Cut, _measure: Measure, old: str, new: str) -> Seen:
-    if one.number == Stand.stops:
-        raise KeyboardInterrupt
-    Stand.made.append(f"{one.number} from {old} to {new}")
-    return replace(GOOD, cut=one, captured=one.number != Stand.bad)
+def record(_stand: Stand) -> PlayedRecord:
+    Stand.made.append("recorded")
+    return PlayedRecord()
+
+
+def cut_played(way: str) -> Callable[[Stand, Cut, PlayedRecord], Seen]:
+    def cut(_stand: Stand, one: Cut, _record: PlayedRecord) -> Seen:
+        if one.number == Stand.stops:
+            raise KeyboardInterrupt
+        Stand.made.append(f"{one.number} {way}")
+        return replace(GOOD, cut=one, captured=one.number != Stand.bad)
+
+    return cut
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(bench, "REPORT", tmp_path / "reports" / "bench.json")
     monkeypatch.setattr(campaign_run, "Stand", Stand)
-    monkeypatch.setattr(campaign_run, "prepare", prepare)
-    monkeypatch.setattr(campaign_run, "cut", cut_played)
+    monkeypatch.setattr(campaign_record, "make", record)
+    for way in ("live", "recorded"):
+        monkeypatch.setattr(campaign_run, f"cut_{way}", cut_played(way))
     image = SimpleNamespace(files={"image": SimpleNamespace(sha256="0" * 64)})
     monkeypatch.setattr(manifest, "load_built", lambda _board, _engine: image)
     monkeypatch.setattr(Stand, "bad", 0)
@@ -297,9 +333,8 @@ def test_violation_ends_the_run_and_its_card_stays_when_it_goes_on(
         with pytest.raises(TargetError, match=r"1 violations; cards and consoles: .*seed-1-cut-\*"):
             campaign_run.run(Choice(), 3, 1, tmp_path)
         assert (tmp_path / "seed-1-cut-2" / "card.img").exists()
-    assert [line for line in Stand.made if "prepared" not in line] == [
-        "1 from one to two", "2 from two to one", "3 from one to two",
-    ]  # fmt: skip
+        assert (tmp_path / "seed-1-cut-2" / "cut.img").read_text().startswith("cut 2 at")
+    assert Stand.made == ["recorded", "1 recorded", "2 recorded", "recorded", "3 live"]
     assert json.loads(bench.REPORT.read_text())["power_cut_violations"]["value"] == 1
 
 
@@ -313,7 +348,7 @@ def test_stopped_campaign_goes_on_with_the_cut_that_was_under_way(
     monkeypatch.setattr(Stand, "stops", 0)
     shutil.rmtree(tmp_path / "seed-1")  # as the real stand does
     found = campaign_run.run(Choice(), 5, 1, tmp_path)
-    assert Stand.made[4:] == ["prepared with two", "4 from two to one", "5 from one to two"]
+    assert Stand.made == ["recorded", "1 recorded", "2 recorded", "3 live", "recorded", "4 live", "5 recorded"]
     assert [seen.cut for seen in found] == campaign.plan(5, 1)
     assert json.loads(bench.REPORT.read_text())["power_cuts"]["value"] == 5
 
@@ -329,7 +364,7 @@ def test_campaign_that_is_done_is_told_again_and_a_greater_number_goes_on(
     assert "2 cuts, 0 violations" in capsys.readouterr().out
     shutil.rmtree(tmp_path / "seed-1")
     assert campaign_run.run(Choice(), 3, 1, tmp_path)[:2] == first
-    assert Stand.made[len(made) :] == ["prepared with one", "3 from one to two"]
+    assert Stand.made[len(made) :] == ["recorded", "3 live"]
     assert f"2 cuts are done already ({place}): it goes on with cut 3 at" in capsys.readouterr().out
 
 
@@ -340,6 +375,15 @@ def test_another_image_begins_anew_and_the_old_log_stays(
     shutil.rmtree(tmp_path / "seed-1")
     image = SimpleNamespace(files={"image": SimpleNamespace(sha256="1" * 64)})
     monkeypatch.setattr(manifest, "load_built", lambda _board, _engine: image)
+    campaign_run.run(Choice(), 1, 1, tmp_path)
+    assert len(json.loads(place.read_text())["cuts"]) == 1
+    assert len(json.loads(place.with_suffix(".old.json").read_text())["cuts"]) == 2
+
+
+def test_log_of_cuts_that_are_others_by_now_stays_and_the_campaign_begins_anew(place: Path, tmp_path: Path) -> None:
+    campaign_run.run(Choice(), 2, 1, tmp_path)
+    shutil.rmtree(tmp_path / "seed-1")
+    place.write_text(place.read_text().replace('"kind": "loader"', '"kind": "write"'))
     campaign_run.run(Choice(), 1, 1, tmp_path)
     assert len(json.loads(place.read_text())["cuts"]) == 1
     assert len(json.loads(place.with_suffix(".old.json").read_text())["cuts"]) == 2
