@@ -3,11 +3,14 @@
 
 The board's first boot is over before it: `base.img` is its card then. It is switched on again with a journal, and
 upgraded from what was built to the stand's first version, with acceptance, commit and boot loader. `Record.restore`
-makes the card of a cut, which costs seconds; the upgrade itself is not made again.
+makes the card of a cut, which costs seconds; the upgrade itself is not made again. A campaign that goes on does so with
+the record that it has, in `record/` of its folder, and the card as it was at the end of that.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -15,16 +18,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from firmware import campaign, campaign_stand, card_journal, deploy, layout, rollout
+from firmware import campaign, campaign_stand, card_journal, deploy, layout, reach, rollout
 from firmware.campaign import Cut
 from firmware.campaign_stand import SENTINEL, Stand, Version
 from firmware.card_journal import Journal, Piece, PowerCut
 from firmware.deploy import Offer
-from firmware.errors import TargetError
+from firmware.errors import TargetError, UserError
 from firmware.reach import Reach
 from firmware.transfer import Say
 
 SLOT = layout.SLOT_B  # that a new card's first upgrade writes
+FACTS, BASE, JOURNAL = "record.json", "base.img", "journal"
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,37 @@ class Record:
         self.journal.restore(card, PowerCut(self.position(one), one.torn, one.scattered, one.number))
 
 
-def make(stand: Stand) -> Record:
-    """Record the upgrade of the live board, which runs the new version then. Raises TargetError: it went wrong."""
+def of(stand: Stand) -> Record:
+    """The record that there is of this image, or a new one; the live board has the card of its end, and is off.
+
+    Raises TargetError: an upgrade that nobody cuts goes wrong.
+    """
+    try:
+        return _load(stand)
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        shutil.rmtree(stand.record)
+        stand.record.mkdir()
+        return _make(stand)
+
+
+def _load(stand: Stand) -> Record:
+    facts = json.loads((stand.record / FACTS).read_text(encoding="utf-8"))
+    if facts["image"] != stand.built.files["image"].sha256:
+        raise ValueError("it is of another image")
+    base, journal = stand.record / BASE, Journal(stand.record / JOURNAL)
+    if not base.is_file():
+        raise ValueError("it has lost its card")
+    offers = (Offer.of(stand.built), stand.versions[0].offer)
+    old, new = (Version(offer, *each) for offer, each in zip(offers, facts["versions"], strict=True))
+    campaign_stand.copy(base, stand.live.card)
+    journal.restore(stand.live.card, PowerCut(facts["end"]))
+    return Record(base, journal, facts["begun"], facts["end"], facts["seconds"], facts["kept"], (old, new))
+
+
+def _make(stand: Stand) -> Record:
     live, new, said = stand.live, stand.versions[0], list[str]()
-    base, log = stand.folder / "base.img", stand.folder / "journal"
+    base, log = stand.record / BASE, stand.record / JOURNAL
+    reach.make_card(stand.built, live.card, stand.known)
     found = live.on()
     found.target.put(stand.sentinel, SENTINEL, sudo=True)
     campaign_stand.keep(found, 0)
@@ -95,7 +126,12 @@ def make(stand: Stand) -> Record:
     seconds = time.monotonic() - started
     deploy.replace_boot_loader(found.target, say)
     end = live.faults.writes
-    return Record(base, Journal(log), begun, end, seconds, kept, (stand.version_built(base), new))
+    live.off()
+    made = Record(base, Journal(log), begun, end, seconds, kept, (stand.version_built(base), new))
+    facts = {"image": stand.built.files["image"].sha256, "begun": begun, "end": end, "seconds": seconds, "kept": kept}
+    facts["versions"] = [(each.size, each.sha256) for each in made.versions]
+    (stand.record / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")  # the last: it is whole
+    return made
 
 
 def upgrade(found: Reach, offer: Offer, say: Say) -> bool:

@@ -5,7 +5,7 @@ An upgrade is recorded first (`firmware/campaign_record.py`). A recorded cut: a 
 the cut would have left, looked at, and upgraded. A cut at an instant: the upgrade of the live board, which goes to and
 fro between two versions, is begun and cut; the board is switched on again, looked at, and upgraded. Each cut's result
 goes to `build/reports/power-cuts-<seed>.json` at once (`firmware/campaign_log.py`): the same command again goes on with
-the next cut, on a new card, with a new recording. A violation ends the run, and what shows it stays in
+the next cut, with the same record. A violation ends the run, and what shows it stays in
 `build/<board>/power-cuts/seed-<seed>-cut-<number>/`: the card of the cut (`cut.img`), and what became of it, with its
 console, in `state/` or `live/`. Figures go to `build/reports/bench.json`.
 """
@@ -123,7 +123,7 @@ def _go_on(choice: Choice, cuts: list[Cut], log: Log, place: Path) -> None:
     """Make `cuts` on new cards in `place`, until one of them shows a violation."""
     stand = Stand(choice, place)
     try:
-        record = campaign_record.make(stand)
+        record = campaign_record.of(stand)
         told = "".join(f", {name} {sectors}" for name, sectors in record.sectors().items())
         print(f"an upgrade takes {record.seconds:.0f} s; sectors written: {record.end}{told}", flush=True)
         for one in cuts:

@@ -158,15 +158,21 @@ def keep(found: Reach, number: int) -> str:
 
 
 class Stand:
-    """The campaign's two boards, and the versions: what was built, and two made of it."""
+    """The campaign's two boards, and the versions: what was built, and two made of it; no board has a card yet.
+
+    Both boards are one to the outside: its host key is pinned in `record`, the folder of `firmware/campaign_record.py`.
+    """
 
     def __init__(self, choice: Choice, folder: Path) -> None:
-        """Make card and bundles in `folder`, which is emptied."""
-        shutil.rmtree(folder, ignore_errors=True)
-        self.choice, self.folder, self.known = choice, folder, KnownHosts(folder / "known_hosts")
+        """Make bundles in `folder`, which is emptied but for the record."""
+        self.choice, self.folder, self.record = choice, folder, folder / "record"
+        self.record.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if path != self.record:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.known = KnownHosts(self.record / "known_hosts")
         self.live, self.state = (Rig(choice, folder / name, self.known) for name in ("live", "state"))
         self.built = manifest.load_built(choice.board.name, choice.engine)
-        reach.make_card(self.built, self.live.card, self.known)
         self.versions = [self._version(name) for name in NAMES]
         self.sentinel = hashlib.shake_128(b"campaign").digest(SENTINEL_BYTES)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from firmware import campaign, campaign_run, campaign_stand, engine, layout, tool
+from firmware import campaign, campaign_run, campaign_stand, engine, layout, reach, tool
 from firmware.campaign import Cut
 from firmware.campaign_stand import SENTINEL, Stand
 from firmware.choice import Choice
@@ -55,6 +55,7 @@ def eye(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Eye]:
     engine.build(choice.board, choice.engine)
     stand = Stand(choice, folder / "stand")
     stand.state.on = functools.partial(stand.state.on, seconds=SECONDS)  # type: ignore[method-assign]
+    reach.make_card(stand.built, stand.live.card, stand.known)
     try:
         found = stand.live.on()
         found.target.put(stand.sentinel, SENTINEL, sudo=True)

@@ -304,7 +304,7 @@ def cut_played(way: str) -> Callable[[Stand, Cut, PlayedRecord], Seen]:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(bench, "REPORT", tmp_path / "reports" / "bench.json")
     monkeypatch.setattr(campaign_run, "Stand", Stand)
-    monkeypatch.setattr(campaign_record, "make", record)
+    monkeypatch.setattr(campaign_record, "of", record)
     for way in ("live", "recorded"):
         monkeypatch.setattr(campaign_run, f"cut_{way}", cut_played(way))
     image = SimpleNamespace(files={"image": SimpleNamespace(sha256="0" * 64)})

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from firmware import campaign, campaign_record, campaign_stand, deploy, layout, rollout
+from firmware import campaign, campaign_record, campaign_stand, deploy, layout, reach
 from firmware.campaign import Cut
 from firmware.campaign_record import Record
+from firmware.campaign_stand import Version
 from firmware.card_journal import BEGINS, RECORD, Journal
-from firmware.deploy import Outcome
+from firmware.deploy import Offer, Outcome
 from firmware.errors import TargetError
 from firmware.layout import SECTOR_BYTES
 
@@ -114,12 +115,12 @@ def test_phases_are_told_once_each() -> None:
 
 
 class Rig:
-    """A live board that writes as in COURSE."""
+    """A live board that writes as in COURSE; `made`: how often it was switched on."""
 
     def __init__(self, folder: Path) -> None:
-        """Its card is there."""
-        self.card, self.writes, self.options = folder / "card.img", 0, dict[str, str]()
-        self.card.touch()
+        """It has no card."""
+        self.card, self.writes, self.options, self.made = folder / "card.img", 0, dict[str, str](), 0
+        self.folder = folder
         self.found = SimpleNamespace(
             target=SimpleNamespace(name="board-7", put=lambda *_words, **_o: None, output=lambda *_words, **_o: "kept")
         )
@@ -132,47 +133,97 @@ class Rig:
     def on(self, options: dict[str, str] | None = None) -> Any:
         """Powered; what is written from now on is counted."""
         self.writes, self.options = 3, options or {}
+        self.made += 1
+        if options:
+            record(self.folder / "record")  # the journal
         return self.found
 
     def off(self) -> None:
         """No power."""
 
 
-@pytest.mark.parametrize("action", ["committed", "reverted"])
-def test_upgrade_is_recorded_phase_by_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
-    record(tmp_path)  # the journal
+SAID = {
+    campaign.INSTALL: "46% Copying image",
+    campaign.ACTIVATION: "installed: 5 MiB",
+    campaign.FIRST_BOOT: "rebooting",
+    campaign.COMMIT: "slot B is healthy",
+}
+
+
+def version(name: str) -> Any:
+    return Version(Offer("board-7", name, Path(name), ""), 4096, name * 3)
+
+
+@pytest.fixture
+def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """One whose live board is played; `action`: how its upgrade ends."""
     rig = Rig(tmp_path)
-    said = {
-        campaign.INSTALL: "46% Copying image",
-        campaign.ACTIVATION: "installed: 5 MiB",
-        campaign.FIRST_BOOT: "rebooting",
-        campaign.COMMIT: "slot B is healthy",
-    }
+    built = SimpleNamespace(files={"image": SimpleNamespace(sha256="0" * 64)})
+    made: Any = SimpleNamespace(live=rig, record=tmp_path / "record", versions=[version("1+one"), None], sentinel=b"")
+    made.built, made.known, made.action, made.version_built = built, None, "committed", lambda _card: version("1")
+    made.record.mkdir()
 
     def upgrade(_target: object, _offer: object, _accept: object, say: Any) -> Outcome:
-        for phase, text in said.items():
+        for phase, text in SAID.items():
             say(text)
             rig.writes += sum(count for _, count in COURSE[phase])
-        return Outcome(action, "B", "1+one")
+        return Outcome(made.action, "B", "1+one")
 
     def loader(_target: object, say: Any) -> None:
         say("the boot loader is replaced")
         rig.writes += 6
 
+    def make_card(_built: object, card: Path, _known: object) -> None:
+        (made.record / "known_hosts").touch()
+        card.touch()
+
     monkeypatch.setattr(deploy, "deploy", upgrade)
     monkeypatch.setattr(deploy, "replace_boot_loader", loader)
-    monkeypatch.setattr(rollout, "accept", lambda _found: None)
-    new = SimpleNamespace(offer=SimpleNamespace(version="1+one"))
-    stand: Any = SimpleNamespace(
-        live=rig, folder=tmp_path, versions=[new, None], sentinel=b"", version_built=lambda _card: "old"
-    )
-    if action == "reverted":
-        with pytest.raises(TargetError, match="an upgrade that nobody cuts does not succeed:\n46% Copying"):
-            campaign_record.make(stand)
-        return
-    made: Any = campaign_record.make(stand)
-    assert (made.begun, made.end, made.versions, made.kept) == (BEGUN, END, ("old", new), "kept")
-    assert rig.options == {"cyclone5_sdmmc__journal": str(tmp_path / "journal")}
+    monkeypatch.setattr(reach, "make_card", make_card)
+    monkeypatch.setattr(Offer, "of", lambda _built: version("1").offer)
+    return made
+
+
+def test_upgrade_that_goes_wrong_without_a_cut_is_no_record(stand: Any) -> None:
+    stand.action = "reverted"
+    with pytest.raises(TargetError, match="an upgrade that nobody cuts does not succeed:\n46% Copying"):
+        campaign_record.of(stand)
+    assert not (stand.record / campaign_record.FACTS).exists()
+
+
+def test_upgrade_is_recorded_phase_by_phase(stand: Any) -> None:
+    made: Any = campaign_record.of(stand)
+    assert (made.begun, made.end, made.kept) == (BEGUN, END, "kept")
+    assert made.versions == (version("1"), version("1+one"))
+    assert stand.live.options == {"cyclone5_sdmmc__journal": str(stand.record / "journal")}
+
+
+def test_record_that_is_there_is_not_made_again_and_the_live_card_is_that_of_its_end(stand: Any) -> None:
+    first, times = campaign_record.of(stand), stand.live.made
+    with (stand.record / "journal").open("ab") as stream:  # what the board wrote until it was off
+        stream.write(RECORD.pack(SPL // SECTOR_BYTES, 1, BEGINS) + bytes(SECTOR_BYTES))
+    stand.live.card.unlink()
+    again = campaign_record.of(stand)
+    assert stand.live.made == times
+    assert (again.begun, again.end, again.seconds, again.kept) == (first.begun, first.end, first.seconds, first.kept)
+    assert again.versions == first.versions
+    assert content(stand.live.card, SPL, 6) == b"".join(bytes([number]) * SECTOR_BYTES for number in range(118, 124))
+
+
+@pytest.mark.parametrize("spoil", ["facts", "journal", "base", "image"])
+def test_record_that_is_not_whole_or_of_another_image_is_made_anew(stand: Any, spoil: str) -> None:
+    campaign_record.of(stand)
+    times = stand.live.made
+    if spoil == "facts":
+        (stand.record / campaign_record.FACTS).write_text("{")
+    elif spoil == "journal":
+        (stand.record / campaign_record.JOURNAL).write_bytes(bytes(100))
+    elif spoil == "base":
+        (stand.record / campaign_record.BASE).unlink()
+    else:
+        stand.built.files["image"].sha256 = "1" * 64
+    assert campaign_record.of(stand).end == END
+    assert stand.live.made == times + 2
 
 
 def test_sum_of_a_slot_sees_one_changed_byte_of_it_and_none_beside(tmp_path: Path) -> None:
