@@ -71,16 +71,16 @@ def test_untouched_card_is_no_violation(eye: Eye) -> None:
 
 
 def test_one_bit_of_the_slot_that_runs(eye: Eye) -> None:
-    (said,) = eye.violations(lambda card: flip_bit(card, layout.SLOT_A.end - 1))
-    assert said.endswith("the slot that runs differs from what was installed")
+    said = eye.violations(lambda card: flip_bit(card, layout.SLOT_A.end - 1))
+    assert said == [f"{CUT} ({campaign.INSTALL}): the slot that runs differs from what was installed"]
 
 
 def test_one_bit_of_what_was_kept(eye: Eye) -> None:
     with eye.base.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
         at = content.find(eye.stand.sentinel[: layout.SECTOR_BYTES], layout.DATA.offset)
     assert at > 0
-    (said,) = eye.violations(lambda card: flip_bit(card, at))
-    assert said.endswith("the data partition has lost what was in it")
+    said = eye.violations(lambda card: flip_bit(card, at))
+    assert said == [f"{CUT} ({campaign.INSTALL}): the data partition has lost what was in it"]
 
 
 def test_data_partition_made_anew(eye: Eye) -> None:
