@@ -77,6 +77,18 @@ def test_look_at_memory_and_descriptors_gives_three_numbers(tmp_path: Path) -> N
     assert files > 2
 
 
+def test_memory_that_settles_is_flat_and_memory_that_grows_is_not() -> None:
+    settles = bench_service.soaked([(100 + 10 * look, 7000 + min(look, 100), 20) for look in range(360)])
+    assert settles["soak_settling_kib"] == 100
+    assert settles["soak_rss_slope_kib_per_h"] == pytest.approx(0)
+    assert settles["soak_rss_slope_error_kib_per_h"] == pytest.approx(8, rel=0.01)
+    leaks = bench_service.soaked([(100 + 10 * look, 7000 + look // 10 * 4, 20 + look // 100) for look in range(360)])
+    assert leaks["soak_rss_slope_kib_per_h"] == pytest.approx(144, rel=0.05)
+    assert leaks["soak_rss_slope_kib_per_h"] > 2 * leaks["soak_rss_slope_error_kib_per_h"]
+    assert leaks["soak_fd_growth"] == 3
+    assert leaks["soak_minutes"] == pytest.approx(59.8, abs=0.1)
+
+
 def test_receiver_is_measured_with_what_it_verifies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_receive, "SECONDS", 0.1)
     assert 0 < bench_receive.received(bench_receive.GIGABIT) < 1.5 * bench_receive.GIGABIT
