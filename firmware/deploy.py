@@ -40,6 +40,7 @@ EXAMINE_SECONDS = 600
 STATUS_SECONDS = 20
 PREFLIGHT_SECONDS = 180.0
 LOADER_SECONDS = 600.0
+COMMIT_SECONDS = 300.0  # a board that captures at its limit, or an emulated one on a busy computer, takes its time
 LOADER_THERE = "the boot loader is this one already"
 REVERT_SECONDS = 30.0  # the network may go down before the answer has come
 
@@ -255,7 +256,7 @@ def reboot(target: Target, say: Say = show) -> None:
 
 def commit(target: Target) -> None:
     """Keep the slot that is on trial. Raises TargetError."""
-    target.output(["field-update", "commit"], sudo=True)
+    target.output(["field-update", "commit"], sudo=True, timeout=COMMIT_SECONDS)
 
 
 def replace_boot_loader(target: Target, say: Say = show) -> bool:
