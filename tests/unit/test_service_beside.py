@@ -18,6 +18,7 @@ from captured import recording
 from captured.beside import LAG_BLOCKS, Follower, Syncer
 from captured.config import Disk
 from captured.partition import WHOLE, Partition
+from captured.partition_recorder import PartitionRecorder
 from captured.recorder import Recorder
 
 from tests.unit.test_service import PATIENCE, Bench
@@ -147,6 +148,14 @@ def failing(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
     monkeypatch.setattr(os, "fdatasync", once)
 
 
+def end(made: Recorder | PartitionRecorder) -> None:
+    """Finish, which fails, and keep what can be kept, as the recording's thread does."""
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        made.finish()
+    made.save(caught.value)
+    made.close()
+
+
 def test_failed_sync_leaves_what_was_safe_before_it_and_claims_no_more(
     ring: memoryview, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,10 +164,7 @@ def test_failed_sync_leaves_what_was_safe_before_it_and_claims_no_more(
     made._syncer.wait()
     failing(monkeypatch, 0)
     made.write(header(1), ring[MIB : 2 * MIB])
-    with pytest.raises(OSError, match="Input/output error") as caught:
-        made.finish()
-    made.save(caught.value)
-    made.close()
+    end(made)
     assert made.progress.error == f"Input/output error; {MIB} bytes are whole, what came after them is not"
     assert data_of(disk.folder, "take") == bytes(ring[:MIB])
     assert made.progress.done == ["take"]
@@ -173,10 +179,7 @@ def test_file_whose_last_sync_fails_is_cut_to_what_was_safe_and_not_removed(
     made._syncer.settle(MIB)
     made.write(header(1, size=1000), ring[MIB : MIB + 1000])
     failing(monkeypatch, 0)
-    with pytest.raises(OSError, match="Input/output error") as caught:
-        made.finish()
-    made.save(caught.value)
-    made.close()
+    end(made)
     assert f"; {MIB} bytes are whole" in made.progress.error
     assert data_of(disk.folder, "take") == bytes(ring[:MIB])
     assert not recording.named(disk.folder, "take", recording.JOURNAL).exists()
@@ -190,10 +193,7 @@ def test_failed_sync_of_a_partition_leaves_what_its_index_says(
     made._syncer.wait()
     failing(monkeypatch, 0)
     made.write(header(1), ring[MIB : 2 * MIB])
-    with pytest.raises(OSError, match="Input/output error") as caught:
-        made.finish()
-    made.save(caught.value)
-    made.close()
+    end(made)
     assert f"; {MIB} bytes are whole" in made.progress.error
     with Partition(Path(medium.partition)) as found:
         (entry,) = found.load()
