@@ -13,9 +13,11 @@ console, in `state/` or `live/`. Figures go to `build/reports/bench.json`.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,16 +109,31 @@ def run(choice: Choice, count: int, seed: int, folder: Path | None = None) -> li
         raise UserError("--power-cuts: only the emulated board's power can be cut (valid: without --host)")
     cuts = campaign.plan(count, seed)
     image = manifest.load_built(choice.board.name, choice.engine).files["image"].sha256
-    log = Log(bench.REPORT.with_name(f"power-cuts-{seed}.json"), seed, image)
     place = (folder or paths.BUILD / choice.board.name / "power-cuts") / f"seed-{seed}"
-    if left := cuts[len(log.found) :]:
-        if log.found:
-            print(f"{len(log.found)} cuts are done already ({log.path}): it goes on with {left[0]}", flush=True)
-        _go_on(choice, left, log, place)
+    with alone(place):
+        log = Log(bench.REPORT.with_name(f"power-cuts-{seed}.json"), seed, image)
+        if left := cuts[len(log.found) :]:
+            if log.found:
+                print(f"{len(log.found)} cuts are done already ({log.path}): it goes on with {left[0]}", flush=True)
+            _go_on(choice, left, log, place)
     print(campaign.report(log.found[:count]))
     if wrong := [line for seen in log.found[:count] for line in campaign.violations(seen)]:
         raise TargetError("emulated board", f"{len(wrong)} violations; cards and consoles: {place}-cut-*")
     return log.found[:count]
+
+
+@contextlib.contextmanager
+def alone(place: Path) -> Iterator[None]:
+    """No other campaign in `place`. Raises UserError: there is one."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_name(f"{place.name}.lock").open("w") as mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"a campaign is under way in {place} (valid: another --seed, or when it has ended)"
+            ) from error
+        yield
 
 
 def _go_on(choice: Choice, cuts: list[Cut], log: Log, place: Path) -> None:

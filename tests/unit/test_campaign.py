@@ -325,6 +325,15 @@ def test_file_that_is_no_log_of_the_seed_is_left_alone(place: Path, tmp_path: Pa
     assert Stand.made == []
 
 
+def test_second_campaign_of_the_same_seed_is_refused(place: Path, tmp_path: Path) -> None:
+    with campaign_run.alone(tmp_path / "seed-1"):
+        with pytest.raises(UserError, match=r"under way in .*seed-1 .valid: another --seed"):
+            campaign_run.run(Choice(), 1, 1, tmp_path)
+        assert Stand.made == []
+        assert len(campaign_run.run(Choice(), 1, 2, tmp_path)) == 1
+    assert not place.exists()
+
+
 def test_violation_ends_the_run_and_its_card_stays_when_it_goes_on(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
