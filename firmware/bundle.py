@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware import ext4, fit, inspection, paths, signing, tool
+from firmware import ext4, fit, inspection, paths, signing, tool, verity
 from firmware.board import Board
 from firmware.errors import ToolError
 from firmware.signing import Signer
@@ -131,6 +131,7 @@ def variant(
         copy_sparse(inputs.rootfs, rootfs)
         rootfs.chmod(0o644)
         ext4.edit(rootfs, slot, scratch)
+        verity.add(rootfs)
         out = folder / f"{version}.raucb"
         by = signer or inputs.signer
         pack(rootfs, manifest_text(inputs.board, version, for_boards, by.format), by, out, folder / "log", downgrade)

@@ -15,7 +15,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware import base, card, driver, ext4, image, kernel, keys, overlay, program, reach, recipe, rootfs, uboot
+from firmware import (
+    base,
+    card,
+    driver,
+    ext4,
+    image,
+    kernel,
+    keys,
+    overlay,
+    program,
+    reach,
+    recipe,
+    rootfs,
+    uboot,
+    verity,
+)
 from firmware.board import Board, Ring
 from firmware.emulator import Emulator
 from firmware.known_hosts import KnownHosts
@@ -38,6 +53,7 @@ def _with_first_program(slot: Path, epoch: int) -> Path:
         changes.file("/usr/sbin/init", FIRST_PROGRAM, 0o755)
         with tempfile.TemporaryDirectory(prefix="debug-", dir=folder.parent) as scratch:
             ext4.edit(folder / "rootfs.ext4", changes, Path(scratch))
+        verity.add(folder / "rootfs.ext4")
 
     return Stage("debug-slot", texts={"slot": slot.name, "epoch": str(epoch)}, files=(FIRST_PROGRAM,)).make(work)
 

@@ -19,7 +19,7 @@ from firmware.stage import Stage
 
 TEMPLATE = "debian/genimage.cfg.j2"
 DATA_INODES = 16384
-CODE = ("ext4", "file_system", "image", "proof", "tree", "uboot_config", "uboot_image", "verification")
+CODE = ("ext4", "file_system", "image", "proof", "tree", "uboot_config", "uboot_image", "verification", "verity")
 
 
 def disk_signature(seed: str) -> int:

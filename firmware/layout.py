@@ -24,6 +24,7 @@ ENVIRONMENT_OFFSETS = (8 * MIB, 8 * MIB + 64 * KIB)
 ENVIRONMENT_BYTES = 64 * KIB
 BOOT_ATTEMPTS = 3
 CARD_DEVICE = "/dev/mmcblk0"
+VERITY_MARK = "/boot/verity"  # a slot that has it has a hash tree (firmware/verity.py)
 
 
 @dataclass(frozen=True)

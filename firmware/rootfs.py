@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The slot's file system, `rootfs.ext4`: the base, and on it what one board needs; bit for bit the same each time.
+"""The slot's content, `rootfs.ext4`: the base, and on it what one board needs; bit for bit the same each time.
+
+Behind the file system stands its hash tree (`firmware/verity.py`).
 
 No root, no fakeroot, no mount: the base is a `Tree`, `payload` changes it, `ext4` writes it. The version is
 made of the product's version and of the key of all inputs, so it changes with the content and with nothing else.
@@ -13,14 +15,14 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from firmware import ext4, layout, paths, payload, recipe, tree
+from firmware import ext4, layout, paths, payload, recipe, tree, verity
 from firmware.board import Board
 from firmware.errors import UserError
 from firmware.payload import Parts
 from firmware.stage import Stage
 
 MARGIN_BYTES = 8 << 20
-CODE = ("accounts", "bytecode", "ext4", "payload", "provenance", "rootfs", "tree", "units")
+CODE = ("accounts", "bytecode", "ext4", "payload", "provenance", "rootfs", "tree", "units", "verity")
 
 
 def product_version() -> str:
@@ -82,15 +84,17 @@ def build(board: Board, base: Path, parts: Parts) -> Path:
 
 
 def write(slot: tree.Tree, image: Path, seed: str, scratch: Path) -> None:
-    """Write the slot's tree. Raises UserError when it does not fit."""
+    """Write the slot's tree, and the hash tree behind it. Raises UserError when it does not fit."""
+    slot.file(verity.MARK, verity.MARK_TEXT)
     size = ext4.wanted_bytes(slot, MARGIN_BYTES)
-    if size > layout.SLOT_BYTES:
+    if (needed := verity.whole_bytes(size)) > layout.SLOT_BYTES:
         largest = sorted(((entry.size, path) for path, entry in slot.items()), reverse=True)[:5]
         named = ", ".join(f"{path} ({bytes_ >> 10} KiB)" for bytes_, path in largest)
         raise UserError(
-            f"the slot's content needs {size} bytes (valid: at most {layout.SLOT_BYTES}); largest files: {named}"
+            f"the slot's content needs {needed} bytes (valid: at most {layout.SLOT_BYTES}); largest files: {named}"
         )
     ext4.make(slot, image, size, "slot", seed, scratch)
+    verity.add(image)
 
 
 def packages(rootfs: Path) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@
     slot's files      each file that the script loads is in slot A, and is what its name says
     slot's settings   fw_env.config, RAUC's system.conf and fstab name the layout's places; the release is the board's;
                       resolved board file and lock are there (firmware/provenance.py)
+    hash tree         behind slot A's file system, and agrees with each of its blocks (firmware/verity.py)
     U-Boot's config   every line that SPL, layout and boot script rely on took effect, by the names of its release
                       (firmware/uboot_config.py); needs the build's `.config`
     file systems      e2fsck(8) finds nothing to repair in slot A and data
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware import board as boards
-from firmware import layout, manifest, paths, proof, provenance, release, uboot_config, uboot_image
+from firmware import layout, manifest, paths, proof, provenance, release, uboot_config, uboot_image, verity
 from firmware.board import Board
 from firmware.choice import Choice
 from firmware.errors import UserError
@@ -73,9 +74,10 @@ def examine(image: Path, config: str = "") -> list[Finding]:
     found.append(Finding("boot script", tuple(uboot_image.check_script(script)), f"{len(script)} variables"))
     slot = FileSystem(image, layout.SLOT_A.offset)
     loaded = uboot_image.loaded(script)
-    files = slot.extract([*loaded, *SETTINGS])
+    files = slot.extract([*loaded, *SETTINGS, verity.MARK])
     found.append(Finding("slot's files", tuple(check_files(loaded, files)), ", ".join(loaded)))
     found.append(Finding("slot's settings", tuple(check_settings(files)), ", ".join(SETTINGS)))
+    found.append(_hash_tree(image, files))
     found.append(_configuration(files, config))
     places = (("slot A", slot), ("data", FileSystem(image, layout.DATA.offset)))
     faults = [
@@ -178,6 +180,14 @@ def check_rauc(text: str) -> list[str]:
     }
     wanted = {name: partition.device for name, partition in layout.SLOTS.items()}
     return [] if slots == wanted else [f"{RAUC}: slots {slots} (valid: {wanted})"]
+
+
+def _hash_tree(image: Path, files: dict[str, bytes]) -> Finding:
+    if verity.MARK in files:
+        fault = verity.faults(image, layout.SLOT_A.offset)
+    else:
+        fault = f"{verity.MARK} is not in slot A (valid: as the engines put it there)"
+    return Finding("hash tree", (fault,) if fault else (), "agrees with each block of slot A")
 
 
 def _configuration(files: dict[str, bytes], config: str) -> Finding:

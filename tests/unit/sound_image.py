@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 
 from firmware import board as boards
-from firmware import ext4, image, kconfig, layout, lock, openembedded, provenance, render, uboot
+from firmware import ext4, image, kconfig, layout, lock, openembedded, provenance, render, uboot, verity
 from firmware.board import Board
 from firmware.tree import Tree
 from tests.unit.test_proof import make_spl, make_table, make_uboot
@@ -49,6 +49,7 @@ def slot_files() -> dict[str, bytes]:
         "/boot/board.dtb": tree_blob(),
         "/boot/overlay.dtbo": tree_blob(),
         "/boot/fabric.rbf": b"fabric",
+        verity.MARK: verity.MARK_TEXT.encode(),
         **{path: text.encode() for path, text in texts.items()},
     }
 
@@ -60,6 +61,7 @@ def make_slot(path: Path, scratch: Path, changes: Changes | None = None) -> Path
         if content is not None:
             tree.file(name, content)
     ext4.make(tree, path, 4 << 20, "slot", "test", scratch)
+    verity.add(path)
     return path
 
 

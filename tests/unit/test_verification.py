@@ -66,6 +66,8 @@ def test_image_of_another_size_is_not_looked_into(tmp_path: Path) -> None:
         (layout.ENVIRONMENT_OFFSETS[0] + 1, b"\1", "structure: the environment at 0x800000: CRC"),
         (layout.DATA.offset + 1024 + 56, b"\0\0", "structure: partition 4 holds no ext4"),
         (layout.DATA.offset + 1024 + 56, b"\0\0", "file systems: data: e2fsck: .*valid: nothing to repair"),
+        (SLOT + (2 << 20), b"\1", "hash tree: veritysetup: .*valid: a tree that agrees with every block"),
+        (SLOT + (4 << 20), b"\1", "hash tree: .*valid: verity's parameters for 1024 blocks"),
         (SLOT + 4096, bytes(12), "file systems: slot A: e2fsck: .*valid: nothing to repair"),
     ],
 )
@@ -104,6 +106,7 @@ def test_u_boot_without_a_boot_script_is_named(sound: Path) -> None:
         ({"/boot/zImage": bytes(64)}, "/boot/zImage is no ARM zImage"),
         ({"/etc/fw_env.config": b"/dev/mmcblk0 0x4400 0x2000\n"}, r"fw_env.config is .*valid: /dev/mmcblk0 0x800000"),
         ({"/etc/fw_env.config": b"/dev/mmcblk0 zero\n"}, r"fw_env.config: .*valid: lines of device, offset, size"),
+        ({"/boot/verity": None}, r"hash tree: /boot/verity is not in slot A"),
         ({"/etc/fw_env.config": None}, "/etc/fw_env.config is not in slot A"),
         ({"/etc/rauc/system.conf": b"[slot.rootfs.0]\ndevice=/dev/sda1\nbootname=A\n"}, "slots .*sda1.*valid: .*'B'"),
         ({"/etc/rauc/system.conf": b"device=x"}, "system.conf: .*valid: RAUC's system.conf"),
