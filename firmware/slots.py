@@ -37,6 +37,8 @@ def describe(release: dict[str, str], now: Status) -> str:
         lines.append("last: " + (f"{what}: {last['reason']}" if last["reason"] else what))
     environment = now.get("environment", {})
     lines += [f"environment: {text}" for text in (*environment.get("wrong", ()), *environment.get("noted", ()))]
+    if now.get("damage"):
+        lines.append(f"{now['damage']} (valid: install a version again, ./inv deploy --force)")
     if now.get("problem"):
         lines.append(f"problem: {now['problem']}")
     return "\n".join(lines)

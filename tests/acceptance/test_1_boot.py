@@ -15,6 +15,7 @@ from tests.acceptance import logs
 from tests.acceptance.under_test import COMMAND_SECONDS, UnderTest
 
 pytestmark = pytest.mark.acceptance
+ROOT = "/sys/block/dm-0"  # made by the boot script, docs/interfaces.md, "Boot"
 
 
 @pytest.mark.promise("boot chain")
@@ -31,12 +32,21 @@ def test_boot_chain_is_seen_on_the_console(unit: UnderTest) -> None:
 
 @pytest.mark.promise("slots")
 def test_booted_slot_is_the_root_and_its_partition_is_the_layouts(unit: UnderTest) -> None:
-    slot = unit.slot()
-    assert unit.output("findmnt", "-no", "SOURCE", "/").strip() == layout.SLOTS[slot].device
+    below = unit.output("ls", f"{ROOT}/slaves").split()
+    assert [f"/dev/{name}" for name in below] == [layout.SLOTS[unit.slot()].device]
     sizes = unit.output("lsblk", "-bno", "NAME,START,SIZE", layout.CARD_DEVICE)
     for partition in layout.PARTITIONS[:-1]:
         start = partition.offset // layout.SECTOR_BYTES
         assert f"mmcblk0p{partition.number} {start} {partition.size}" in " ".join(sizes.split())
+
+
+@pytest.mark.promise("slots")
+def test_each_block_of_the_root_is_checked_when_it_is_read(unit: UnderTest) -> None:
+    """dm-verity, from the kernel's command line; nothing has been found damaged."""
+    assert unit.output("cat", f"{ROOT}/dm/name", f"{ROOT}/ro").split() == ["root", "1"]
+    mounted = unit.output("findmnt", "-no", "MAJ:MIN", "/").strip()
+    assert mounted == unit.output("cat", f"{ROOT}/dev").strip()
+    assert deploy.status(unit.target)["damage"] == ""
 
 
 @pytest.mark.promise("slots")

@@ -161,8 +161,13 @@ FAULTS: tuple[Fault, ...] = (
         "one byte of the slot wrong",
         ("test_slot_holds_the_root_file_system_of_the_manifest",),
         # ext4 leaves the first 1024 bytes to a boot loader
-        "printf x | dd of=$(findmnt -no SOURCE /) bs=1 seek=512 conv=notrunc status=none; sync",
-        "head -c 1 /dev/zero | dd of=$(findmnt -no SOURCE /) bs=1 seek=512 conv=notrunc status=none; sync",
+        "printf x | dd of=/dev/$(ls /sys/block/dm-0/slaves) bs=1 seek=512 conv=notrunc status=none; sync",
+        "head -c 1 /dev/zero | dd of=/dev/$(ls /sys/block/dm-0/slaves) bs=1 seek=512 conv=notrunc status=none; sync",
+    ),
+    Fault(
+        "root not checked",
+        ("test_each_block_of_the_root_is_checked_when_it_is_read",),
+        *cover("/sys/block/dm-0/dm/name", "s/root/toor/"),
     ),
     Fault(
         "the other slot is first",

@@ -29,6 +29,7 @@ class SlottedBoard(system.System):
         self.clock, self.cut = 100.0, -1
         self.other_version, self.finding = "0.9", Finding([], [])
         self.journal_text = "the journal\n"
+        self.damaged, self.unread_damage = "", ""  # seen by the boot; seen only when all is read
 
     def act(self, what: str) -> None:
         """Do `what`, unless the power goes before it."""
@@ -69,6 +70,19 @@ class SlottedBoard(system.System):
     def environment(self) -> Finding:
         """What the canary finds."""
         return self.finding
+
+    def running(self) -> str:
+        """What the running slot holds."""
+        return "1.0"
+
+    def damage(self) -> str:
+        """What of the running slot is known to be damaged."""
+        return self.damaged
+
+    def read_slot(self, gently: bool) -> tuple[str, str]:
+        """All of the running slot is read."""
+        self.damaged = self.damaged or self.unread_damage
+        return f"read{' gently' * gently}", self.damaged
 
     def settle(self) -> str:
         """Why not all units are up."""

@@ -13,12 +13,14 @@
     field-update rollback [--deadline SECONDS]        try the system that the other slot holds (reboots)
     field-update boot-loader                          make SPL and U-Boot those that the running slot carries
     field-update factory-reset                        empty /data but for the board's identity (reboots)
+    field-update verify [--gently]                    read the running slot whole: is every block what was installed?
     field-update health                               run the health checks in /usr/lib/field-update/health.d
     field-update boot                                 what field-update-boot.service runs
     field-update data                                 what field-update-data.service runs
 
 A slot that is on trial must be committed before its deadline, counted from power-on, or the board goes back by itself;
-so it does when a health check fails or when the slot does not come up. Exit status: 0 done, 1 refused, 2 usage,
+so it does when a health check fails or when the slot does not come up, or is damaged. A committed slot that this boot
+has found damaged gives way to the other one, once. Exit status: 0 done, 1 refused, 2 usage,
 3 not ready (install --ready, --unless-pending), each reason on a line of its own.
 """
 
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _preflight(commands, options)
         elif options.command == "health":
             return 1 if commands.health() else 0
+        elif options.command == "verify":
+            return 1 if commands.verify(options.gently) else 0
         elif options.command == "boot":
             _boot(commands)
         elif options.command == "data":
@@ -175,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("commit")
     revert = commands.add_parser("revert")
     revert.add_argument("--reason", default="asked for")
+    commands.add_parser("verify").add_argument("--gently", action="store_true")
     commands.add_parser("health")
     commands.add_parser("factory-reset")
     commands.add_parser("boot")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from field_update import boot_loader, decide, preflight
-from field_update.state import INSTALLED, INSTALLING, Event, State, Store, Trial, as_json, write_atomically
+from field_update.state import DAMAGED, INSTALLED, INSTALLING, Event, State, Store, Trial, as_json, write_atomically
 from field_update.system import Failure, System
 
 POLL_SECONDS = 0.5
@@ -146,6 +146,8 @@ class Commands:
         if decision.action == decide.REVERT:
             self.revert("")
             return None
+        if decision.action == decide.KEEP and self._left(decision.state):
+            return None
         if decision.action == decide.FELL_BACK:
             self._system.mark("bad", "other")
             self._system.mark("active", "booted")
@@ -157,6 +159,42 @@ class Commands:
             self._store.save(decision.state)
         self._note(decision.action, "none")
         return None
+
+    def _left(self, state: State) -> bool:
+        """Whether the committed slot, found damaged by this boot, is given up: once, and if the other holds a system.
+
+        The other one is made the first before that is recorded: cut in between, it is booted all the same.
+        """
+        if not (reason := self._system.damage()):
+            return False
+        booted = self._system.booted()
+        if kept := decide.may_leave(state):
+            self._say(f"{reason}; kept: {kept}")
+            return False
+        try:
+            other = self._system.other(booted)
+            self._say(f"{reason}; slot {other}, version {self._system.version_of(other)}, is booted instead")
+        except Failure as failure:
+            self._say(f"{reason}; kept: {failure}")
+            return False
+        self._system.mark("active", "other")
+        self._store.save(State(None, Event(DAMAGED, booted, self._system.running(), reason)))
+        self._keep_log()
+        self._system.reboot()
+        return True
+
+    def verify(self, gently: bool) -> str:
+        """Read the running slot whole; what of it is damaged, or an empty text. Raises Failure."""
+        read, damaged = self._system.read_slot(gently)
+        self._say(damaged or read)
+        return damaged
+
+    def _whole(self) -> str:
+        """Why the slot on trial is not what was installed, or an empty text."""
+        try:
+            return self.verify(gently=False)
+        except Failure as failure:
+            return str(failure)
 
     def expire(self, trial: Trial) -> None:
         """Wait until `trial` is over its deadline, then revert it unless it was committed meanwhile."""
@@ -178,6 +216,7 @@ class Commands:
             **boot,
             **as_json(state),
             "problem": problem,
+            "damage": self._system.damage(),
             "deadline_left_seconds": left,
             "checks_on_install": True,  # `install` knows --ready: nobody need ask `preflight` before
             "knows_pending": True,  # and --unless-pending
@@ -185,7 +224,7 @@ class Commands:
 
     def _examine(self, trial: Trial | None) -> Trial | None:
         self._note(decide.TRY, "running")
-        if reason := self._environment() or self._system.settle() or self.health():
+        if reason := self._environment() or self._system.settle() or self._whole() or self.health():
             self._note(decide.TRY, "failed")
             self.revert(f"health: {reason}")
             return None

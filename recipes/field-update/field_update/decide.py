@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from field_update.state import INSTALLED, INSTALLING, Event, State
+from field_update.state import DAMAGED, INSTALLED, INSTALLING, Event, State
 
 LEAVE = "leave"
 KEEP = "keep"
@@ -49,6 +49,13 @@ def at_boot(state: State, problem: str, booted: str) -> Decision:
     else:
         event = Event("reverted", trial.slot, trial.version, f"slot {trial.slot} did not come up")
     return Decision(FELL_BACK, State(None, event))
+
+
+def may_leave(state: State) -> str:
+    """Why a committed slot that is damaged is kept all the same; empty when the other one is to be booted."""
+    if state.last and state.last.event == DAMAGED:
+        return f"slot {state.last.slot} has been left for the same reason (valid: install an upgrade)"
+    return ""
 
 
 def may_install(state: State, booted: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 SCHEMA = 1
 INSTALLING = "installing"
 INSTALLED = "installed"
+DAMAGED = "damaged"
 
 
 class Trial(NamedTuple):
@@ -29,7 +30,10 @@ class Trial(NamedTuple):
 
 
 class Event(NamedTuple):
-    """How the last trial ended: `committed`, `reverted`, `interrupted`, `install-failed` or `state-unreadable`."""
+    """How the last trial ended: `committed`, `reverted`, `interrupted`, `install-failed` or `state-unreadable`.
+
+    `damaged`: a committed slot was given up for the other one.
+    """
 
     event: str
     slot: str

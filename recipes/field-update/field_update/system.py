@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import functools
 import json
 import os
@@ -14,9 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from field_update import environment
+from field_update import damage, environment
 
 REFUSED = Path("/run/field-update/refused")
+DAMAGE = Path("/run/field-update/damage")  # what the last whole reading found
 MOUNT = Path("/run/field-update/other-slot")
 RELEASE = "usr/share/cyclone-capture/release.json"
 HEALTH = Path("/usr/lib/field-update/health.d")
@@ -75,6 +77,13 @@ class System:
         finally:
             output(["umount", str(MOUNT)])
 
+    def running(self) -> str:
+        """Version of the slot that runs, or an empty text."""
+        try:
+            return str(json.loads(Path("/", RELEASE).read_text(encoding="utf-8"))["version"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
     def mark(self, verb: str, which: str) -> None:
         """`rauc status mark-<verb> <which>`: good, bad or active; booted or other. Raises Failure."""
         output(["rauc", "status", f"mark-{verb}", which])
@@ -102,6 +111,28 @@ class System:
             return environment.examine(printed, config, rauc, built, slot, environment.read_device)
         except (Failure, OSError, ValueError, configparser.Error) as error:
             return environment.Finding([f"the environment cannot be examined: {error}"], [])
+
+    def damage(self) -> str:
+        """What of the running slot is known to be damaged, or an empty text."""
+        with contextlib.suppress(FileNotFoundError):
+            return DAMAGE.read_text(encoding="utf-8").strip()
+        return damage.found()
+
+    def read_slot(self, gently: bool) -> tuple[str, str]:
+        """Read the running slot whole: what was read, and what of it is damaged (empty: nothing). Raises Failure."""
+        if not damage.is_checked():
+            return "the slot has no hash tree: nothing to check it against", ""
+        try:
+            size, result = damage.read_slot(gently)
+        except OSError as error:
+            raise Failure(f"{damage.MAPPED}: {error}") from error
+        text = f"the slot is damaged: {result}" if result else ""
+        if text:
+            DAMAGE.parent.mkdir(mode=0o755, exist_ok=True)
+            DAMAGE.write_text(f"{text}\n", encoding="utf-8")
+        else:
+            DAMAGE.unlink(missing_ok=True)
+        return f"{size} bytes of the slot are what was installed", text
 
     def settle(self) -> str:
         """Wait until all units have been started; why they were not in time, or an empty text."""
