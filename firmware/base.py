@@ -27,7 +27,7 @@ from email.parser import Parser
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from firmware import sources, tool, tree
+from firmware import progress, sources, tool, tree
 from firmware.errors import ToolError, UserError
 from firmware.recipe import Recipe
 from firmware.stage import Stage
@@ -156,12 +156,13 @@ def bootstrap(origin: Archive, wanted: list[str], folder: Path) -> Path:
         listing.write_text(text)
         log.unlink(missing_ok=True)
         try:
-            tool.run(
-                command(wanted, listing, settings, out, origin.suite),
-                log=log,
-                environment={"SOURCE_DATE_EPOCH": str(origin.epoch), "LC_ALL": "C.UTF-8"},
-                hint=sources.ADVICE.format(mirror=sources.mirror().main),
-            )
+            with progress.watch("base", log, said=progress.last_line):
+                tool.run(
+                    command(wanted, listing, settings, out, origin.suite),
+                    log=log,
+                    environment={"SOURCE_DATE_EPOCH": str(origin.epoch), "LC_ALL": "C.UTF-8"},
+                    hint=sources.ADVICE.format(mirror=sources.mirror().main),
+                )
         except ToolError:
             if not OUT_OF_STEP.search(log.read_text(errors="replace")):
                 raise

@@ -112,6 +112,15 @@ def test_progress_counts_objects_not_chatter(tmp_path: Path, monkeypatch: pytest
     assert "linux: 3 objects" in screen.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "begun"), ("", "begun"), ("I: a\nI: installing packages...\n", "installing packages")]
+)
+def test_progress_of_a_program_that_tells_what_it_does(tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "log").write_text(text)
+    assert progress.last_line(tmp_path / "log") == said
+
+
 def test_what_else_the_host_has_stays_out_of_the_configuration(tmp_path: Path) -> None:
     command = cross.command(tmp_path, tmp_path / "out")
     assert {"RUSTC=no-rustc", "PAHOLE=no-pahole"} <= set(command)
