@@ -21,6 +21,7 @@ from tests.emulated.service_board import shell
 pytestmark = [pytest.mark.emulated, pytest.mark.slow]
 
 SETTINGS = "/data/captured/settings"
+OTHER_SETTING = "saved by another U-Boot than this version's: recovery_seconds"
 HOOK = f"#!/bin/sh\nset -e\n[ $1 = paths ] && echo {SETTINGS} && exit\n[ $1 = run ]\necho migrated >{SETTINGS}\n"
 # the same U-Boot, whose header has another time and, over that, another CRC
 OTHER_U_BOOT = """
@@ -95,6 +96,12 @@ def test_engineer_may_do_what_is_listed_and_no_more(linux: Linux, inputs: bundle
 def test_new_boot_loader_boots_and_the_old_one_comes_back(linux: Linux, inputs: bundle.Inputs) -> None:
     said = linux.target.output(["field-update", "boot-loader"], sudo=True, timeout=300)
     assert said == "the boot loader is this one already\n"
+    shell(linux, "fw_setenv recover 'echo an older script'; fw_setenv recovery_seconds 60")
+    said = linux.target.output(["field-update", "boot-loader"], sudo=True, timeout=300)
+    assert said == "U-Boot's environment has the new recover\nthe boot loader is new from the next boot on\n"
+    assert shell(linux, "fw_printenv -n recovery_seconds") == "60\n", "a setting is the board's own"
+    assert reboot(linux)["environment"] == {"wrong": [], "noted": [OTHER_SETTING]}
+    shell(linux, "fw_setenv recovery_seconds 30")
     shell(linux, f"cp -a {payload.LOADER} /run/loader")
     linux.target.output(["python3", "-c", OTHER_U_BOOT, "/run/loader/u-boot.img"], sudo=True)
     shell(linux, f"mount --bind /run/loader {payload.LOADER}")

@@ -29,6 +29,7 @@ class SlottedBoard(system.System):
         self.clock, self.cut = 100.0, -1
         self.other_version, self.finding = "0.9", Finding([], [])
         self.journal_text = "the journal\n"
+        self.stale = list[str]()  # names in U-Boot's environment
         self.damaged, self.unread_damage = "", ""  # seen by the boot; seen only when all is read
 
     def act(self, what: str) -> None:
@@ -74,6 +75,11 @@ class SlottedBoard(system.System):
     def running(self) -> str:
         """What the running slot holds."""
         return "1.0"
+
+    def renew_environment(self) -> list[str]:
+        """What the new U-Boot needs in the environment."""
+        renewed, self.stale = self.stale, []
+        return renewed
 
     def damage(self) -> str:
         """What of the running slot is known to be damaged."""

@@ -39,8 +39,13 @@ def board() -> SlottedBoard:
 
 
 @pytest.fixture
-def commands(board: SlottedBoard, tmp_path: Path) -> Commands:
-    return Commands(board, tmp_path / "data", tmp_path / "run", lambda _line: None)
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def commands(board: SlottedBoard, said: list[str], tmp_path: Path) -> Commands:
+    return Commands(board, tmp_path / "data", tmp_path / "run", said.append)
 
 
 @pytest.fixture
@@ -324,6 +329,26 @@ def test_boot_loader_that_has_not_booted_yet_is_not_there_already(
     assert said == ["the boot loader is new from the next boot on"] * 2
     Commands(board, tmp_path / "data", tmp_path / "another boot's run", said.append).boot_loader()
     assert said[2:] == ["the boot loader is this one already"]
+
+
+def test_new_scripts_in_the_environment_are_a_new_boot_loader(
+    board: SlottedBoard, commands: Commands, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    def upgrade(_say: Callable[[str], None]) -> bool:
+        order.append("written")
+        return False
+
+    def renew() -> list[str]:
+        order.append("renewed")
+        return ["find_root"]
+
+    monkeypatch.setattr(boot_loader, "upgrade", upgrade)
+    monkeypatch.setattr(board, "renew_environment", renew)
+    commands.boot_loader()
+    assert order == ["written", "renewed"], "the old U-Boot may not know what the new scripts need"
+    assert said == ["U-Boot's environment has the new find_root", "the boot loader is new from the next boot on"]
 
 
 def test_rollback_of_an_empty_slot_changes_nothing(board: SlottedBoard, commands: Commands, store: Store) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sys
 import zlib
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from firmware import board, boot_loader, layout, paths, render, uboot
 
 sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
 
-from field_update import environment
+from field_update import environment, system
 
 pytestmark = pytest.mark.unit
 
@@ -82,3 +83,51 @@ def test_a_slot_without_the_built_environment_is_examined_all_the_same() -> None
 
 def test_the_build_puts_the_environment_beside_the_boot_loader() -> None:
     assert json.loads(boot_loader.environment_text(BUILT)) == BUILT
+
+
+def test_renewal_brings_scripts_and_missing_names_and_leaves_settings() -> None:
+    seen = {**BUILT, "boot_slot": "an older script", "recovery_seconds": "60", "ethaddr": "02:00:00:00:00:01"}
+    seen |= {"BOOT_ORDER": "B A", "BOOT_A_LEFT": "1", "identity_args": "x y", "mine": "my own"}
+    del seen["verity_addr"]
+    found = environment.renewal(seen, json.dumps(BUILT))
+    assert found == {name: BUILT[name] for name in ("boot_slot", "verity_addr")}
+    assert environment.renewal(BUILT, json.dumps(BUILT)) == {}
+    assert environment.renewal({}, "") == {}
+
+
+def test_every_line_of_the_environment_is_one_that_fw_setenv_reads() -> None:
+    assert environment.renewal({}, json.dumps(BUILT))
+    with pytest.raises(ValueError, match=r"boot_slot: too long for fw_setenv .valid: up to 2047 characters a line"):
+        environment.renewal({}, json.dumps({"boot_slot": "x " * 1024}))
+
+
+@pytest.mark.parametrize("took", [True, False])
+def test_environment_is_renewed_at_once_and_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took: bool
+) -> None:
+    saved, scripts = {**BUILT, "boot_slot": "old script"}, list[str]()
+    (tmp_path / "built").write_text(json.dumps(BUILT))
+
+    def output(command: list[str]) -> str:
+        if command[0] == "fw_setenv":
+            scripts.append(Path(command[-1]).read_text())
+            saved.update(environment.variables(scripts[-1]) if took else {})
+        return "".join(f"{name}={value}\n" for name, value in saved.items())
+
+    monkeypatch.setattr(environment, "BUILT", tmp_path / "built")
+    monkeypatch.setattr(system, "SCRIPT", tmp_path / "script")
+    monkeypatch.setattr(system, "output", output)
+    if took:
+        assert system.System().renew_environment() == ["boot_slot"]
+        assert system.System().renew_environment() == []
+        assert saved == BUILT
+    else:
+        with pytest.raises(system.Failure, match="fw_setenv has not written boot_slot"):
+            system.System().renew_environment()
+    assert scripts == [f"boot_slot={BUILT['boot_slot']}\n"]
+
+
+def test_slot_without_an_environment_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "BUILT", tmp_path / "none")
+    with pytest.raises(system.Failure, match=r"the environment cannot be renewed: .*none"):
+        system.System().renew_environment()

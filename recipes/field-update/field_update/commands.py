@@ -87,11 +87,14 @@ class Commands:
         self._system.reboot()
 
     def boot_loader(self) -> None:
-        """Make SPL and U-Boot those that the running slot carries; nobody may be on trial. Raises Failure."""
+        """Make SPL, U-Boot and its scripts those of the running slot; nobody may be on trial. Raises Failure."""
         state, booted = self._state(), self._system.booted()
         if refusal := decide.may_install(state, booted) or decide.under_way(state):
             raise Failure(refusal)
-        if boot_loader.upgrade(self._say):
+        new = boot_loader.upgrade(self._say)
+        if names := self._system.renew_environment():  # behind it: the old U-Boot may not know what its scripts need
+            self._say(f"U-Boot's environment has the new {', '.join(names)}")
+        if new or names:
             write_atomically(self._loader_file, "")
         new = self._loader_file.exists()  # also when an earlier call has written it, in this boot
         self._say("the boot loader is new from the next boot on" if new else "the boot loader is this one already")

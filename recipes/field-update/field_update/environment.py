@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 FW_ENV, RAUC = Path("/etc/fw_env.config"), Path("/etc/rauc/system.conf")
 BUILT = Path("/usr/lib/cyclone-capture/boot-loader/environment.json")
+LINE_BYTES = 2048  # fw_setenv's buffer (libubootenv, src/uboot_private.h)
 HEADER_BYTES = 5  # CRC-32 (little-endian) of what follows the header, and a flag (U-Boot, include/env_internal.h)
 OWN = ("ethaddr", "hostname", "machine_id", "identity_args", "BOOT_ORDER")  # each board's own
 
@@ -73,12 +74,29 @@ def copies(config: str, read: Read) -> list[str]:
     return found
 
 
-def differences(seen: dict[str, str], built: str) -> list[str]:
-    """Names whose values are not those that were built into this version's U-Boot."""
+def other(seen: dict[str, str], built: str) -> dict[str, str]:
+    """What was built into this version's U-Boot and is not so in the environment, by name, sorted."""
     wanted: dict[str, str] = json.loads(built) if built else {}
     own = {name for name in wanted if name in OWN or (name.startswith("BOOT_") and name.endswith("_LEFT"))}
-    other = sorted(name for name in wanted.keys() - own if seen.get(name) != wanted[name])
-    return [f"saved by another U-Boot than this version's: {', '.join(other)}"] if other else []
+    return {name: wanted[name] for name in sorted(wanted.keys() - own) if seen.get(name) != wanted[name]}
+
+
+def renewal(seen: dict[str, str], built: str) -> dict[str, str]:
+    """What a new U-Boot needs in a saved environment: its scripts, and the names that are not there yet.
+
+    A setting that is there, a single word, may have been changed by somebody, and stays. Raises ValueError: a script is
+    longer than a line of fw_setenv's.
+    """
+    found = {name: value for name, value in other(seen, built).items() if name not in seen or " " in value}
+    if long := [name for name, value in found.items() if len(f"{name}={value}\n") >= LINE_BYTES]:
+        raise ValueError(f"{', '.join(long)}: too long for fw_setenv (valid: up to {LINE_BYTES - 1} characters a line)")
+    return found
+
+
+def differences(seen: dict[str, str], built: str) -> list[str]:
+    """Names whose values are not those that were built into this version's U-Boot."""
+    names = other(seen, built)
+    return [f"saved by another U-Boot than this version's: {', '.join(names)}"] if names else []
 
 
 def read_device(device: str, offset: int, size: int) -> bytes:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from field_update import damage, environment
 
 REFUSED = Path("/run/field-update/refused")
+SCRIPT = Path("/run/field-update/environment")
 DAMAGE = Path("/run/field-update/damage")  # what the last whole reading found
 MOUNT = Path("/run/field-update/other-slot")
 RELEASE = "usr/share/cyclone-capture/release.json"
@@ -111,6 +112,20 @@ class System:
             return environment.examine(printed, config, rauc, built, slot, environment.read_device)
         except (Failure, OSError, ValueError, configparser.Error) as error:
             return environment.Finding([f"the environment cannot be examined: {error}"], [])
+
+    def renew_environment(self) -> list[str]:
+        """Bring what this version's U-Boot needs into the saved environment, at once; its names. Raises Failure."""
+        try:
+            built = environment.BUILT.read_text(encoding="utf-8")
+            found = environment.renewal(environment.variables(output(["fw_printenv"])), built)
+            if found:
+                SCRIPT.write_text("".join(f"{name}={value}\n" for name, value in found.items()), encoding="utf-8")
+                output(["fw_setenv", "--script", str(SCRIPT)])  # writes the copy that is not in use, as a whole
+                if left := environment.renewal(environment.variables(output(["fw_printenv"])), built):
+                    raise Failure(f"fw_setenv has not written {', '.join(left)} (valid: another card)")
+        except (OSError, ValueError) as error:
+            raise Failure(f"the environment cannot be renewed: {error}") from error
+        return list(found)
 
     def damage(self) -> str:
         """What of the running slot is known to be damaged, or an empty text."""
