@@ -28,7 +28,7 @@ from tests.emulated.boot_card import BOARD
 
 pytestmark = pytest.mark.emulated
 
-SYSTEMD, SERVICE = "/usr/lib/systemd/systemd", "/usr/lib/systemd/system/captured.service"
+SERVICE = "/usr/lib/systemd/system/captured.service"
 FOUR_BOOTS = 4 * reach.BOOT_SECONDS
 Spoil = Callable[[Path], None]
 
@@ -40,13 +40,13 @@ def debugfs(card: Path, slot: str, request: str, write: bool = False) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
-def flip(card: Path, slot: str, block: int) -> None:
-    """Turn over one bit in the middle of a block of a slot."""
+def flip(card: Path, slot: str, block: int, byte: int = 2048) -> None:
+    """Turn over one bit of a block of a slot."""
     with card.open("r+b") as stream:
-        stream.seek(layout.SLOTS[slot].offset + block * verity.BLOCK_BYTES + 2048)
-        byte = stream.read(1)[0]
+        stream.seek(layout.SLOTS[slot].offset + block * verity.BLOCK_BYTES + byte)
+        before = stream.read(1)[0]
         stream.seek(-1, 1)
-        stream.write(bytes([byte ^ 0x10]))
+        stream.write(bytes([before ^ 0x10]))
 
 
 def blocks_of(card: Path, path: str) -> list[int]:
@@ -79,9 +79,11 @@ def board(folder: Path, spoil: Spoil) -> Iterator[Target]:
         machine.stop()
 
 
-def came_up(target: Target, seconds: float = FOUR_BOOTS) -> Status:
-    """The board's status, when it is up and has judged its boot."""
+def came_up(target: Target, slot: str = "A", seconds: float = FOUR_BOOTS) -> Status:
+    """The board's status, when it has judged a boot from `slot`."""
     target.wait_for_reboot("", seconds)
+    while f"rauc.slot={slot}" not in target.get("/proc/cmdline"):
+        target.wait_for_reboot(target.boot_id(), seconds)
     return deploy.verdict(target)
 
 
@@ -102,7 +104,8 @@ def test_slot_without_a_tree_is_booted_as_ever(tmp_path: Path) -> None:
         now = came_up(target)
         assert (now["booted"], now["damage"]) == ("A", "")
         assert "root=/dev/mmcblk0p2" in target.get("/proc/cmdline").split()
-        assert "no hash tree" in target.output(["field-update", "verify"], sudo=True)
+        assert [line for line in now["environment"]["noted"] if "hash tree" in line] == []
+        assert "nothing to check it against" in target.output(["field-update", "verify"], sudo=True)
 
 
 def test_block_that_no_boot_reads_is_found_by_reading_all(tmp_path: Path) -> None:
@@ -124,21 +127,45 @@ def test_block_that_no_boot_reads_is_found_by_reading_all(tmp_path: Path) -> Non
         assert deploy.verdict(target)["booted"] == "A", "what no boot reads keeps no boot from passing"
 
 
-@pytest.mark.slow
-def test_service_that_is_damaged_sends_the_board_to_the_other_slot(tmp_path: Path) -> None:
-    with board(tmp_path, lambda card: flip(card, "A", blocks_of(card, SERVICE)[0])) as target:
+def test_damage_in_what_u_boot_loads_is_told_by_a_board_that_works(tmp_path: Path) -> None:
+    """Behind the end of the device tree, in its last block: U-Boot and the kernel see nothing of it."""
+    with board(tmp_path, lambda card: flip(card, "A", blocks_of(card, "/boot/board.dtb")[-1], 4095)) as target:
         now = came_up(target)
+        assert (now["booted"], now["trial"], now["last"]) == ("A", None, None)
+        assert now["damage"].startswith("the slot is damaged: 1 of the blocks that were read, block ")
+        assert "kept" in target.output(["journalctl", "-u", "field-update-boot", "-o", "cat", "--no-pager"], sudo=True)
+
+
+@pytest.mark.slow
+def test_damaged_slot_whose_service_does_not_run_gives_way(tmp_path: Path) -> None:
+    with board(tmp_path, lambda card: flip(card, "A", blocks_of(card, SERVICE)[0])) as target:
+        now = came_up(target, "B")
         assert (now["booted"], now["trial"], now["damage"]) == ("B", None, "")
         assert now["last"] is not None
-        assert now["last"]["event"] == "damaged"
+        assert (now["last"]["event"], now["last"]["slot"]) == ("damaged", "A")
         assert target.output(["systemctl", "is-active", "captured"]).strip() == "active"
 
 
+def spoil_systemd(card: Path) -> None:
+    flip(card, "A", blocks_of(card, "/usr/lib/systemd/systemd")[0])
+
+
+def spoil_field_update(card: Path) -> None:
+    flip(card, "A", blocks_of(card, "/usr/sbin/field-update")[0])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("spoil", [lambda card: flip(card, "A", blocks_of(card, SYSTEMD)[0]), spoil_parameters])
-def test_slot_that_cannot_boot_gives_way_to_the_other(tmp_path: Path, spoil: Spoil) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "said", "times"),
+    [
+        (spoil_systemd, "Kernel panic", layout.BOOT_ATTEMPTS),
+        (spoil_field_update, "slot A, attempts left", layout.BOOT_ATTEMPTS),
+        (spoil_parameters, "slot A has lost its hash tree", 1),
+    ],
+)
+def test_slot_that_gets_no_further_gives_way(tmp_path: Path, spoil: Spoil, said: str, times: int) -> None:
     with board(tmp_path, spoil) as target:
-        now = came_up(target)
+        now = came_up(target, "B")
         assert (now["booted"], now["trial"], now["damage"]) == ("B", None, "")
-        log = (tmp_path / "console.log").read_text(errors="replace")
-        assert "has lost its hash tree" in log or len(re.findall("Kernel panic", log)) >= layout.BOOT_ATTEMPTS
+        assert any("U-Boot tries slot A first, and has booted B" in line for line in now["environment"]["noted"])
+        assert (tmp_path / "console.log").read_text(errors="replace").count(said) == times

@@ -30,7 +30,8 @@ class SlottedBoard(system.System):
         self.other_version, self.finding = "0.9", Finding([], [])
         self.journal_text = "the journal\n"
         self.stale = list[str]()  # names in U-Boot's environment
-        self.damaged, self.unread_damage = "", ""  # seen by the boot; seen only when all is read
+        self.bad = set[str]()
+        self.damaged, self.boot_damage, self.unread_damage = "", "", ""  # seen by the boot; seen only when all is read
 
     def act(self, what: str) -> None:
         """Do `what`, unless the power goes before it."""
@@ -56,9 +57,11 @@ class SlottedBoard(system.System):
         """Change U-Boot's order."""
         self.act(f"{verb} {which}")
         slot = self.slot if which == "booted" else self.other(self.slot)
-        if verb == "active":
+        self.bad -= {slot}
+        if verb == "active":  # RAUC gives it its attempts back, bad or not
             self.order = [slot, *(name for name in self.order if name != slot)]
         elif verb == "bad":
+            self.bad |= {slot}
             self.order = [name for name in self.order if name != slot]
 
     def install(self, url: str, say: Callable[[str], None]) -> None:
@@ -85,10 +88,18 @@ class SlottedBoard(system.System):
         """What of the running slot is known to be damaged."""
         return self.damaged
 
-    def read_slot(self, gently: bool) -> tuple[str, str]:
+    def read_boot(self) -> None:
+        """What U-Boot has loaded is read."""
+        self.damaged = self.damaged or self.boot_damage
+
+    def is_good(self, name: str) -> bool:
+        """Whether it is in U-Boot's order, or was never taken out."""
+        return name not in self.bad
+
+    def read_slot(self, gently: bool, limit: int) -> tuple[str, str]:
         """All of the running slot is read."""
         self.damaged = self.damaged or self.unread_damage
-        return f"read{' gently' * gently}", self.damaged
+        return f"read{' gently' * gently}, up to {limit}", self.damaged
 
     def settle(self) -> str:
         """Why not all units are up."""

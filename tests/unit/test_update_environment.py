@@ -74,7 +74,12 @@ def test_script_of_another_u_boot_is_noted() -> None:
 def test_sound_environment() -> None:
     assert examine() == ([], [])
     assert examine(card={SECOND: bytes(layout.ENVIRONMENT_BYTES)}) == ([], []), "a new card has one copy at first"
-    assert examine({"BOOT_ORDER": "B A", "BOOT_A_LEFT": "0"}) == ([], [])
+    assert examine({"BOOT_ORDER": "A B", "BOOT_A_LEFT": "0"}) == ([], [])
+
+
+def test_slot_that_u_boot_has_passed_over_is_noted() -> None:
+    (noted,) = examine({"BOOT_ORDER": "B A"}).noted
+    assert noted.startswith("U-Boot tries slot B first, and has booted A")
 
 
 def test_a_slot_without_the_built_environment_is_examined_all_the_same() -> None:
@@ -89,16 +94,16 @@ def test_renewal_brings_scripts_and_missing_names_and_leaves_settings() -> None:
     seen = {**BUILT, "boot_slot": "an older script", "recovery_seconds": "60", "ethaddr": "02:00:00:00:00:01"}
     seen |= {"BOOT_ORDER": "B A", "BOOT_A_LEFT": "1", "identity_args": "x y", "mine": "my own"}
     del seen["verity_addr"]
-    found = environment.renewal(seen, json.dumps(BUILT))
-    assert found == {name: BUILT[name] for name in ("boot_slot", "verity_addr")}
+    found = environment.renewal({**seen, "fdt_addr": "0x100"}, json.dumps(BUILT))
+    assert found == {name: BUILT[name] for name in ("boot_slot", "fdt_addr", "verity_addr")}
     assert environment.renewal(BUILT, json.dumps(BUILT)) == {}
     assert environment.renewal({}, "") == {}
 
 
 def test_every_line_of_the_environment_is_one_that_fw_setenv_reads() -> None:
     assert environment.renewal({}, json.dumps(BUILT))
-    with pytest.raises(ValueError, match=r"boot_slot: too long for fw_setenv .valid: up to 2047 characters a line"):
-        environment.renewal({}, json.dumps({"boot_slot": "x " * 1024}))
+    with pytest.raises(ValueError, match=r"boot_slot: too long for fw_setenv .valid: up to 1023 characters a line"):
+        environment.renewal({}, json.dumps({"boot_slot": "x " * 512}))
 
 
 @pytest.mark.parametrize("took", [True, False])

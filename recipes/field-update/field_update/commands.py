@@ -15,12 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from field_update import boot_loader, decide, preflight
+from field_update import boot_loader, damage, decide, preflight
 from field_update.state import DAMAGED, INSTALLED, INSTALLING, Event, State, Store, Trial, as_json, write_atomically
 from field_update.system import Failure, System
 
 POLL_SECONDS = 0.5
 LOG_BYTES = 64 << 10
+DAMAGE_DEADLINE_SECONDS = 1800
 
 
 class NotReady(Failure):
@@ -91,10 +92,10 @@ class Commands:
         state, booted = self._state(), self._system.booted()
         if refusal := decide.may_install(state, booted) or decide.under_way(state):
             raise Failure(refusal)
-        new = boot_loader.upgrade(self._say)
+        if boot_loader.upgrade(self._say):
+            write_atomically(self._loader_file, "")
         if names := self._system.renew_environment():  # behind it: the old U-Boot may not know what its scripts need
             self._say(f"U-Boot's environment has the new {', '.join(names)}")
-        if new or names:
             write_atomically(self._loader_file, "")
         new = self._loader_file.exists()  # also when an earlier call has written it, in this boot
         self._say("the boot loader is new from the next boot on" if new else "the boot loader is this one already")
@@ -149,7 +150,7 @@ class Commands:
         if decision.action == decide.REVERT:
             self.revert("")
             return None
-        if decision.action == decide.KEEP and self._left(decision.state):
+        if decision.action == decide.KEEP and self._gives_way(decision.state):
             return None
         if decision.action == decide.FELL_BACK:
             self._system.mark("bad", "other")
@@ -163,39 +164,53 @@ class Commands:
         self._note(decision.action, "none")
         return None
 
-    def _left(self, state: State) -> bool:
-        """Whether the committed slot, found damaged by this boot, is given up: once, and if the other holds a system.
+    def _gives_way(self, state: State) -> bool:
+        """Whether the committed slot, damaged by what this boot has met, is given up: then the other one is on trial.
 
-        The other one is made the first before that is recorded: cut in between, it is booted all the same.
+        Nobody has asked for that trial: the other slot is committed as soon as it is found to be healthy.
         """
+        self._system.read_boot()
         if not (reason := self._system.damage()):
             return False
         booted = self._system.booted()
-        if kept := decide.may_leave(state):
+        if kept := self._kept(state, booted):
             self._say(f"{reason}; kept: {kept}")
             return False
-        try:
-            other = self._system.other(booted)
-            self._say(f"{reason}; slot {other}, version {self._system.version_of(other)}, is booted instead")
-        except Failure as failure:
-            self._say(f"{reason}; kept: {failure}")
-            return False
-        self._system.mark("active", "other")
-        self._store.save(State(None, Event(DAMAGED, booted, self._system.running(), reason)))
+        other = self._system.other(booted)
+        trial = Trial(other, self._system.version_of(other), DAMAGE_DEADLINE_SECONDS, INSTALLED)
+        self._store.save(State(trial, Event(DAMAGED, booted, self._system.running(), reason)))
+        self._say(f"{reason}; slot {other}, version {trial.version}, is tried instead")
         self._keep_log()
+        self._system.mark("active", "other")
         self._system.reboot()
         return True
 
+    def _kept(self, state: State, booted: str) -> str:
+        """Why the damaged slot is kept, or an empty text."""
+        try:
+            other = self._system.other(booted)
+            self._system.version_of(other)
+            if not self._system.is_good(other):
+                return f"slot {other} is marked bad"
+        except Failure as failure:
+            return str(failure)
+        if kept := decide.may_leave(state, other):
+            return kept
+        return "" if self._system.settle() or self.health() else "its health checks pass"
+
     def verify(self, gently: bool) -> str:
         """Read the running slot whole; what of it is damaged, or an empty text. Raises Failure."""
-        read, damaged = self._system.read_slot(gently)
+        return self._read(gently, damage.BLOCKS_MAX)
+
+    def _read(self, gently: bool, limit: int) -> str:
+        read, damaged = self._system.read_slot(gently, limit)
         self._say(damaged or read)
         return damaged
 
     def _whole(self) -> str:
         """Why the slot on trial is not what was installed, or an empty text."""
         try:
-            return self.verify(gently=False)
+            return self._read(gently=False, limit=1)
         except Failure as failure:
             return str(failure)
 
@@ -232,7 +247,12 @@ class Commands:
             self.revert(f"health: {reason}")
             return None
         self._note(decide.TRY, "passed")
-        return trial
+        if not decide.commits_itself(state := self._state()):
+            return trial
+        self._system.mark("good", "booted")
+        self._store.save(state._replace(trial=None))
+        self._say("committed: it is healthy, and the other slot is damaged")
+        return None
 
     def _canary(self, decision: decide.Decision) -> None:
         """See whether Linux sees U-Boot's environment: once a boot, before the attempt counter is given back."""

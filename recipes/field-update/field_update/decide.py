@@ -22,6 +22,7 @@ KEEP = "keep"
 TRY = "try"
 REVERT = "revert"
 FELL_BACK = "fell-back"
+NOT_TO_BE_TRIED = ("reverted", "interrupted", "install-failed")  # what an upgrade has left there
 
 
 class Decision(NamedTuple):
@@ -51,11 +52,19 @@ def at_boot(state: State, problem: str, booted: str) -> Decision:
     return Decision(FELL_BACK, State(None, event))
 
 
-def may_leave(state: State) -> str:
-    """Why a committed slot that is damaged is kept all the same; empty when the other one is to be booted."""
-    if state.last and state.last.event == DAMAGED:
-        return f"slot {state.last.slot} has been left for the same reason (valid: install an upgrade)"
+def may_leave(state: State, other: str) -> str:
+    """Why a committed slot that is damaged is kept all the same; empty when slot `other` may be tried."""
+    last = state.last
+    if last and last.event == DAMAGED:
+        return f"slot {last.slot} has been left for the same reason (valid: install an upgrade)"
+    if last and last.slot == other and last.event in NOT_TO_BE_TRIED:
+        return f"slot {other} is no way out, {last.event}: {last.reason}"
     return ""
+
+
+def commits_itself(state: State) -> bool:
+    """Whether the slot on trial is there because the other one is damaged: nobody has asked for it."""
+    return bool(state.trial and state.last and state.last.event == DAMAGED and state.last.slot != state.trial.slot)
 
 
 def may_install(state: State, booted: str) -> str:

@@ -4,7 +4,8 @@
 U-Boot has just taken one off BOOT_<slot>_LEFT and saved it. If Linux sees a full counter, or none, the two write to
 different places: an upgrade would be "activated" where U-Boot never looks. That is `wrong`: it undoes a trial and keeps
 a board from further ones. What else differs is `noted` only: a copy that a power cut has spoilt (the next save renews
-it), and names whose values are not the built U-Boot's (a saved environment outlives a new boot loader).
+it), names whose values are not the built U-Boot's (until `field-update boot-loader` renews them), and a slot that
+U-Boot has passed over.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 FW_ENV, RAUC = Path("/etc/fw_env.config"), Path("/etc/rauc/system.conf")
 BUILT = Path("/usr/lib/cyclone-capture/boot-loader/environment.json")
-LINE_BYTES = 2048  # fw_setenv's buffer (libubootenv, src/uboot_private.h)
+LINE_BYTES = 1024  # fw_setenv's buffer, which cuts what is longer (libubootenv 0.3.5, src/uboot_env.c, LINE_LENGTH)
 HEADER_BYTES = 5  # CRC-32 (little-endian) of what follows the header, and a flag (U-Boot, include/env_internal.h)
 OWN = ("ethaddr", "hostname", "machine_id", "identity_args", "BOOT_ORDER")  # each board's own
 
@@ -40,7 +41,9 @@ def variables(printed: str) -> dict[str, str]:
 def examine(printed: str, config: str, rauc: str, built: str, slot: str, read: Read) -> Finding:
     """`printed` by fw_printenv, the texts of fw_env.config, RAUC's system.conf and the built environment, by slot."""
     seen = variables(printed)
-    return Finding(counter(seen, rauc, slot), [*copies(config, read), *differences(seen, built)])
+    return Finding(
+        counter(seen, rauc, slot), [*passed_over(seen, slot), *copies(config, read), *differences(seen, built)]
+    )
 
 
 def counter(seen: dict[str, str], rauc: str, slot: str) -> list[str]:
@@ -58,6 +61,12 @@ def counter(seen: dict[str, str], rauc: str, slot: str) -> list[str]:
     if left >= attempts:
         return [f"{name} is {left}: U-Boot has not counted this boot there (valid: at most {attempts - 1})"]
     return []
+
+
+def passed_over(seen: dict[str, str], slot: str) -> list[str]:
+    """Whether U-Boot has given up the slot that it tries first: nothing but its counter tells."""
+    first = seen.get("BOOT_ORDER", slot).split()[0]
+    return [] if first == slot else [f"U-Boot tries slot {first} first, and has booted {slot}: look at status, last"]
 
 
 def copies(config: str, read: Read) -> list[str]:
@@ -84,13 +93,18 @@ def other(seen: dict[str, str], built: str) -> dict[str, str]:
 def renewal(seen: dict[str, str], built: str) -> dict[str, str]:
     """What a new U-Boot needs in a saved environment: its scripts, and the names that are not there yet.
 
-    A setting that is there, a single word, may have been changed by somebody, and stays. Raises ValueError: a script is
-    longer than a line of fw_setenv's.
+    A setting that is there, a single word but no address, may have been changed by somebody, and stays. Raises
+    ValueError: a script is longer than a line of fw_setenv's.
     """
-    found = {name: value for name, value in other(seen, built).items() if name not in seen or " " in value}
+    found = {name: value for name, value in other(seen, built).items() if name not in seen or _is_script(name, value)}
     if long := [name for name, value in found.items() if len(f"{name}={value}\n") >= LINE_BYTES]:
         raise ValueError(f"{', '.join(long)}: too long for fw_setenv (valid: up to {LINE_BYTES - 1} characters a line)")
     return found
+
+
+def _is_script(name: str, value: str) -> bool:
+    """Whether it goes with the other scripts: addresses have to fit each other."""
+    return " " in value or name.endswith("_addr") or name == "bootm_size"
 
 
 def differences(seen: dict[str, str], built: str) -> list[str]:

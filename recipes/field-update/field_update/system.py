@@ -16,9 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from field_update import damage, environment
+from field_update.state import write_atomically
 
 REFUSED = Path("/run/field-update/refused")
 SCRIPT = Path("/run/field-update/environment")
+TREE_UNUSED = (
+    "the boot script does not use the slot's hash tree (valid: one of this version, ./inv deploy --boot-loader)"
+)
 DAMAGE = Path("/run/field-update/damage")  # what the last whole reading found
 MOUNT = Path("/run/field-update/other-slot")
 RELEASE = "usr/share/cyclone-capture/release.json"
@@ -85,6 +89,10 @@ class System:
         except (OSError, ValueError, KeyError, TypeError):
             return ""
 
+    def is_good(self, name: str) -> bool:
+        """Whether slot `name` has not been marked bad. Raises Failure."""
+        return slot_fact(self._slots, name, "boot_status") == "good"
+
     def mark(self, verb: str, which: str) -> None:
         """`rauc status mark-<verb> <which>`: good, bad or active; booted or other. Raises Failure."""
         output(["rauc", "status", f"mark-{verb}", which])
@@ -109,7 +117,8 @@ class System:
             built = environment.BUILT.read_text(encoding="utf-8") if environment.BUILT.exists() else ""
             config, rauc = (path.read_text(encoding="utf-8") for path in (environment.FW_ENV, environment.RAUC))
             printed, slot = output(["fw_printenv"]), self.booted()
-            return environment.examine(printed, config, rauc, built, slot, environment.read_device)
+            found = environment.examine(printed, config, rauc, built, slot, environment.read_device)
+            return found._replace(noted=[*found.noted, *([] if _tree_is_used() else [TREE_UNUSED])])
         except (Failure, OSError, ValueError, configparser.Error) as error:
             return environment.Finding([f"the environment cannot be examined: {error}"], [])
 
@@ -133,20 +142,27 @@ class System:
             return DAMAGE.read_text(encoding="utf-8").strip()
         return damage.found()
 
-    def read_slot(self, gently: bool) -> tuple[str, str]:
-        """Read the running slot whole: what was read, and what of it is damaged (empty: nothing). Raises Failure."""
-        if not damage.is_checked():
-            return "the slot has no hash tree: nothing to check it against", ""
+    def read_boot(self) -> None:
+        """Read what U-Boot has loaded, so that `damage` tells of that, too."""
+        if damage.beneath():
+            damage.read_boot()
+
+    def read_slot(self, gently: bool, limit: int) -> tuple[str, str]:
+        """Read the running slot whole, or up to the `limit`-th damaged block. Raises Failure.
+
+        What was read, and what of it is damaged (empty: nothing).
+        """
+        if not damage.beneath():
+            return "the root is not read through a hash tree: nothing to check it against", ""
         try:
-            size, result = damage.read_slot(gently)
+            size, result = damage.read_slot(gently, limit)
+            text = f"the slot is damaged: {result}" if result else ""
+            if text:
+                write_atomically(DAMAGE, f"{text}\n")
+            else:
+                DAMAGE.unlink(missing_ok=True)
         except OSError as error:
-            raise Failure(f"{damage.MAPPED}: {error}") from error
-        text = f"the slot is damaged: {result}" if result else ""
-        if text:
-            DAMAGE.parent.mkdir(mode=0o755, exist_ok=True)
-            DAMAGE.write_text(f"{text}\n", encoding="utf-8")
-        else:
-            DAMAGE.unlink(missing_ok=True)
+            raise Failure(f"the slot cannot be read: {error}") from error
         return f"{size} bytes of the slot are what was installed", text
 
     def settle(self) -> str:
@@ -186,6 +202,11 @@ class System:
         output(["systemctl", "--no-block", "reboot"])
 
 
+def _tree_is_used() -> bool:
+    """Whether the root is read through its hash tree, if it has one."""
+    return damage.beneath() is not None or not damage.MARK.exists()
+
+
 def booted_slot(command_line: str) -> str:
     """Value of `rauc.slot=` in a kernel command line, or an empty text."""
     found = [word.removeprefix("rauc.slot=") for word in command_line.split() if word.startswith("rauc.slot=")]
@@ -207,14 +228,19 @@ def other_slot(status: str, booted: str) -> str:
 
 def slot_device(status: str, name: str) -> str:
     """Block device of slot `name` from RAUC's status in JSON. Raises Failure."""
+    return slot_fact(status, name, "device")
+
+
+def slot_fact(status: str, name: str, fact: str) -> str:
+    """What RAUC's status in JSON says of slot `name`, by its key there. Raises Failure."""
     try:
         slots = [slot for entry in json.loads(status)["slots"] for slot in entry.values()]
-        devices = [str(slot["device"]) for slot in slots if slot.get("bootname") == name]
+        found = [str(slot[fact]) for slot in slots if slot.get("bootname") == name]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Failure(f"rauc status says nothing that can be used: {error}") from error
-    if len(devices) != 1:
-        raise Failure(f"rauc knows {len(devices)} slots {name} (valid: one)")
-    return devices[0]
+    if len(found) != 1:
+        raise Failure(f"rauc knows {len(found)} slots {name} (valid: one)")
+    return found[0]
 
 
 def _why(lines: Sequence[str]) -> str:
