@@ -198,15 +198,24 @@ def goes_on(board: SlottedBoard, commands: Commands, sick: str = "", bad: str = 
 
 
 def test_committed_slot_that_is_damaged_gives_way_to_the_other_which_commits_itself(
-    damaged: SlottedBoard, commands: Commands, store: Store, tmp_path: Path
+    damaged: SlottedBoard, commands: Commands, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert commands.boot() is None
     assert damaged.done == ["active other", "reboot"], "its attempts are not given back"
     left = Event("damaged", "A", "1.0", BAD)
     assert store.load()[0] == State(Trial("B", "0.9", 1800, INSTALLED), left)
     assert (tmp_path / "data/reverted.log").exists()
+    states: list[State] = []
+    note = Commands._note
+
+    def noted(self: Commands, action: str, health: str, found: dict[str, list[str]] | None = None) -> None:
+        states.extend([store.load()[0]] if health == "passed" else [])
+        note(self, action, health, found)
+
+    monkeypatch.setattr(Commands, "_note", noted)
     assert goes_on(damaged, commands) == ["good booted"]
     assert (damaged.slot, store.load()[0]) == ("B", State(None, left))
+    assert states == [State(None, left)], "who waits for the verdict must not see a trial"
     assert goes_on(damaged, commands) == ["good booted"]
 
 

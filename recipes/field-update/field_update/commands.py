@@ -246,11 +246,12 @@ class Commands:
             self._note(decide.TRY, "failed")
             self.revert(f"health: {reason}")
             return None
-        self._note(decide.TRY, "passed")
         if not decide.commits_itself(state := self._state()):
+            self._note(decide.TRY, "passed")
             return trial
         self._system.mark("good", "booted")
         self._store.save(state._replace(trial=None))
+        self._note(decide.TRY, "passed")  # the last: who waits for it sees no trial that is none
         self._say("committed: it is healthy, and the other slot is damaged")
         return None
 
