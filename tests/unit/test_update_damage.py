@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware import paths
+from firmware import layout, paths, verity
 from tests.unit.slotted_board import PowerCut, SlottedBoard
 
 sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
@@ -64,6 +64,12 @@ def log(folder: Path, *lines: str) -> Path:
 
 
 CORRUPTED = "device-mapper: verity: 179:2: data block 7 is corrupted"
+
+
+def test_board_and_build_mean_the_same_mark_and_blocks() -> None:
+    """What runs on the board is not rendered, so it says them once more."""
+    assert str(damage.MARK) == layout.VERITY_MARK
+    assert (damage.BLOCK_BYTES, damage.SECTORS * layout.SECTOR_BYTES) == (verity.BLOCK_BYTES, verity.BLOCK_BYTES)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"6,1,2,-;Linux version 6.12\n", b"\xff\xfe"])
