@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The log of a power-cut campaign: what each cut has shown, one file a seed, so that a stopped campaign goes on.
 
-A seed's cuts are always the same (`firmware/campaign.py`), so a log with so many of them says which one is next. It is
-about one image: built anew, or with cuts that are others by now, the campaign begins anew, and the old log stays beside
-the new one as `.old.json`. The file is replaced as a whole behind each cut: whoever stops the campaign loses the cut
-that is under way, and no other.
+A seed's cuts are always the same (`firmware/campaign.py`), so the log says which ones are left. It is about one image:
+built anew, or with cuts that are others by now, the campaign begins anew, and the old log stays beside the new one as
+`.old.json`. The file is replaced as a whole behind each cut: whoever stops the campaign loses the cuts that are under
+way, and no other.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,17 +33,23 @@ class Log:
             if facts["seed"] != seed:
                 raise ValueError(f"seed {facts['seed']}")
             found = [_seen(each) for each in facts["cuts"]]
-            cuts = [seen.cut for seen in found]
-            if facts["image"] != image or (cuts and cuts != campaign.plan(len(cuts), seed)):
+            numbers = [seen.cut.number for seen in found]
+            planned = campaign.plan(max(numbers), seed) if numbers else []
+            if facts["image"] != image or [planned[number - 1] for number in numbers] != [seen.cut for seen in found]:
                 path.replace(path.with_suffix(".old.json"))
                 return
             self.found = found
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is no log of seed {seed}: {error} (valid: delete it, or another seed)") from error
 
+    def of(self, cuts: Sequence[Cut]) -> list[Seen]:
+        """What it has of `cuts`."""
+        wanted = set(cuts)
+        return [seen for seen in self.found if seen.cut in wanted]
+
     def add(self, seen: Seen) -> None:
         """Keep one more cut's result."""
-        self.found.append(seen)
+        self.found = sorted([*self.found, seen], key=lambda each: each.cut.number)
         report = campaign.report(self.found).splitlines()
         facts = {"seed": self._seed, "image": self._image, "report": report}
         facts["cuts"] = [asdict(each) for each in self.found]

@@ -3,59 +3,59 @@
 
 An upgrade is recorded first (`firmware/campaign_record.py`). A recorded cut: a board is switched on with the card that
 the cut would have left, looked at, and upgraded. A cut at an instant: the upgrade of the live board, which goes to and
-fro between two versions, is begun and cut; the board is switched on again, looked at, and upgraded. Each cut's result
+fro between two versions, is begun and cut; the board is switched on again, looked at, and upgraded. Cuts know nothing
+of each other but for the live board, so as many as this computer has processors are made at a time. Each cut's result
 goes to `build/reports/power-cuts-<seed>.json` at once (`firmware/campaign_log.py`): the same command again goes on with
-the next cut, with the same record. A violation ends the run, and what shows it stays in
-`build/<board>/power-cuts/seed-<seed>-cut-<number>/`: the card of the cut (`cut.img`), and what became of it, with its
-console, in `state/` or `live/`. Figures go to `build/reports/bench.json`.
+the cuts that are left, with the same record. A violation ends the run, and what shows it stays in
+`build/<board>/power-cuts/seed-<seed>-cut-<number>/`: the card of the cut (`cut-<number>.img`), and what became of it,
+with its console, in the rig's folder that is told. Figures go to `build/reports/bench.json`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shutil
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from firmware import bench, campaign, campaign_record, campaign_stand, deploy, manifest, paths
+from firmware import bench, campaign, campaign_pool, campaign_record, campaign_stand, deploy, manifest, paths
 from firmware.bench_cost import Figure
 from firmware.campaign import Cut, Seen
 from firmware.campaign_log import Log
 from firmware.campaign_record import Record, upgrade
-from firmware.campaign_stand import Stand, Version
+from firmware.campaign_stand import Rig, Stand, Version
 from firmware.choice import Choice
 from firmware.errors import FirmwareError, TargetError, UserError
 from firmware.faults import Card
 from firmware.reach import Reach
 
 OFF_SECONDS = 1800.0
+BOARDS_MAX = 4  # at a time: each takes 1 GiB of memory
 ASK = deploy.Plan(dry_run=True)
 
 
-def cut_recorded(stand: Stand, one: Cut, record: Record) -> Seen:
-    """Switch a board on with the card that the cut leaves, look at it, and begin the upgrade again."""
+def cut_recorded(rig: Rig, one: Cut, record: Record) -> Seen:
+    """Switch the rig's board on with the card that the cut leaves, look at it, and begin the upgrade again."""
     old, new = record.versions
     seen = Seen(one, record.phase(one), allowed=(old.offer.version, new.offer.version))
-    stand.off()
-    record.restore(one, stand.state.card)
+    record.restore(one, rig.card)
     try:
-        found = stand.state.on()
-        seen = stand.state.examine(found, seen, [old, new], record.kept)
+        found = rig.on()
+        seen = rig.examine(found, seen, [old, new], record.kept)
         return again(found, seen, new)
     except FirmwareError as error:
         return replace(seen, trouble=str(error))
     finally:
-        stand.state.off()
+        rig.off()
 
 
 def cut_live(stand: Stand, one: Cut, record: Record) -> Seen:
     """Begin an upgrade of the live board, cut it at an instant, look at the board, and begin it again."""
     said: list[str] = []
-    stand.state.off()
     found, card = stand.live.on(), stand.live.faults
     kept = campaign_stand.keep(found, one.number)
     old, new = stand.versions  # the one that it runs is the first
@@ -77,6 +77,8 @@ def cut_live(stand: Stand, one: Cut, record: Record) -> Seen:
         return seen
     except FirmwareError as error:
         return replace(seen, trouble=str(error))
+    finally:
+        stand.live.off()
 
 
 def again(found: Reach, seen: Seen, new: Version) -> Seen:
@@ -87,6 +89,11 @@ def again(found: Reach, seen: Seen, new: Version) -> Seen:
     seen = replace(seen, upgraded=upgrade(found, new.offer, _quiet))
     deploy.replace_boot_loader(found.target, _quiet)
     return seen
+
+
+def at_once() -> int:
+    """How many cuts are made at a time here."""
+    return min(len(os.sched_getaffinity(0)), BOARDS_MAX)
 
 
 def _quiet(_text: str) -> None:
@@ -112,14 +119,16 @@ def run(choice: Choice, count: int, seed: int, folder: Path | None = None) -> li
     place = (folder or paths.BUILD / choice.board.name / "power-cuts") / f"seed-{seed}"
     with alone(place):
         log = Log(bench.REPORT.with_name(f"power-cuts-{seed}.json"), seed, image)
-        if left := cuts[len(log.found) :]:
-            if log.found:
-                print(f"{len(log.found)} cuts are done already ({log.path}): it goes on with {left[0]}", flush=True)
+        done = {seen.cut for seen in log.of(cuts)}
+        if left := [one for one in cuts if one not in done]:
+            if done:
+                print(f"{len(done)} cuts are done already ({log.path}): it goes on with {left[0]}", flush=True)
             _go_on(choice, left, log, place)
-    print(campaign.report(log.found[:count]))
-    if wrong := [line for seen in log.found[:count] for line in campaign.violations(seen)]:
+    found = log.of(cuts)
+    print(campaign.report(found))
+    if wrong := [line for seen in found for line in campaign.violations(seen)]:
         raise TargetError("emulated board", f"{len(wrong)} violations; cards and consoles: {place}-cut-*")
-    return log.found[:count]
+    return found
 
 
 @contextlib.contextmanager
@@ -138,28 +147,35 @@ def alone(place: Path) -> Iterator[None]:
 
 def _go_on(choice: Choice, cuts: list[Cut], log: Log, place: Path) -> None:
     """Make `cuts` on new cards in `place`, until one of them shows a violation."""
-    stand = Stand(choice, place)
+    stand, wrong = Stand(choice, place, at_once()), list[Cut]()
     try:
         record = campaign_record.of(stand)
         told = "".join(f", {name} {sectors}" for name, sectors in record.sectors().items())
         print(f"an upgrade takes {record.seconds:.0f} s; sectors written: {record.end}{told}", flush=True)
-        for one in cuts:
-            started = time.monotonic()
-            seen = cut_live(stand, one, record) if one.kind == "instant" else cut_recorded(stand, one, record)
-            log.add(seen)
-            tell(log.found)
-            came, seconds = seen.version or "nothing", time.monotonic() - started
-            print(f"{one}: {seen.phase}; came back with {came}, {seconds:.0f} s", flush=True)
-            if campaign.violations(seen):
-                stand.off()
-                if one.kind != "instant":
-                    record.restore(one, place / "cut.img")
-                kept = place.with_name(f"{place.name}-cut-{one.number}")
-                shutil.rmtree(kept, ignore_errors=True)
-                place.rename(kept)
-                break
+        print(f"{len(cuts)} cuts to make, {len(stand.rigs)} at a time", flush=True)
+        with contextlib.closing(campaign_pool.run(stand, cuts, _cut(stand, record))) as ended:
+            for seen, rig, seconds in ended:
+                log.add(seen)
+                tell(log.found)
+                came = f"{rig} came back with {seen.version or 'nothing'}"
+                print(f"{seen.cut}: {seen.phase}; {came}, {seconds:.0f} s; {len(log.found)} are done", flush=True)
+                wrong += [seen.cut] if campaign.violations(seen) else []
     finally:
         stand.off()
+    for one in wrong:
+        if one.kind != "instant":
+            record.restore(one, place / f"cut-{one.number}.img")
+    if wrong:
+        kept = place.with_name(f"{place.name}-cut-{wrong[0].number}")
+        shutil.rmtree(kept, ignore_errors=True)
+        place.rename(kept)
+
+
+def _cut(stand: Stand, record: Record) -> Callable[[Rig, Cut], Seen]:
+    def cut(rig: Rig, one: Cut) -> Seen:
+        return cut_live(stand, one, record) if rig is stand.live else cut_recorded(rig, one, record)
+
+    return cut
 
 
 def tell(found: list[Seen]) -> None:

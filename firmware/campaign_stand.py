@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Where the power-cut campaign is played: emulated boards, the versions that they run, and the look at a board.
 
-A `Rig` is one emulated board with a card of its own in a folder. A `Stand` has two of them, of which one at a time is
-on: `live`, which is upgraded, and `state`, which gets a card as a power cut has left it. A board is looked at from
-outside, by SSH and in the card's file, but for the boot's own verdict.
+A `Rig` is one emulated board with a card of its own in a folder. A `Stand` has several: `live`, which is upgraded, and
+`rigs`, which get cards as power cuts have left them (`firmware/campaign_pool.py`). A board is looked at from outside,
+by SSH and in the card's file, but for the boot's own verdict.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import threading
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -101,21 +102,35 @@ class Rig:
         folder.mkdir(parents=True, exist_ok=True)
         self.choice, self.folder, self.known, self.card = choice, folder, known, folder / "card.img"
         self.machine: Emulator | None = None
+        self._retired, self._switch = False, threading.Lock()
 
     def on(self, options: Mapping[str, str] = NOTHING, seconds: float = REBOOT_SECONDS) -> Reach:
         """The board, on, with its boot judged; one that is on already is asked again. `options`: as of `Emulator`.
 
-        Raises TargetError: it does not answer within `seconds`, or does not say how it is.
+        Raises TargetError: it does not answer within `seconds`, or does not say how it is. PowerGone: it is retired.
         """
-        if self.machine is None or is_off(self.machine):
-            self.machine = Emulator(self.choice.board, self.card, self.folder, **options)
-            self.machine.start()
-        target = Cuttable(reach.LOOPBACK, self.machine.ssh_port, known=self.known)
-        target.machine = self.machine
-        found = Reach(target, (reach.LOOPBACK, self.machine.stream_port), self.machine.console_log)
+        machine = self._on(options)
+        target = Cuttable(reach.LOOPBACK, machine.ssh_port, known=self.known)
+        target.machine = machine
+        found = Reach(target, (reach.LOOPBACK, machine.stream_port), machine.console_log)
         target.wait_for_reboot("", seconds)
         deploy.verdict(target)
         return found
+
+    def _on(self, options: Mapping[str, str]) -> Emulator:
+        with self._switch:
+            if self._retired:
+                raise PowerGone("the campaign was stopped")
+            if self.machine is None or is_off(self.machine):
+                self.machine = Emulator(self.choice.board, self.card, self.folder, **options)
+                self.machine.start()
+            return self.machine
+
+    def retire(self) -> None:
+        """Off, for good."""
+        with self._switch:
+            self._retired = True
+        self.off()
 
     def off(self) -> None:
         """Pull the plug, if it is in."""
@@ -158,28 +173,34 @@ def keep(found: Reach, number: int) -> str:
 
 
 class Stand:
-    """The campaign's two boards, and the versions: what was built, and two made of it; no board has a card yet.
+    """The campaign's boards, and the versions: what was built, and two made of it; no board has a card yet.
 
-    Both boards are one to the outside: its host key is pinned in `record`, the folder of `firmware/campaign_record.py`.
+    All boards are one to the outside: its host key is pinned in `record`, the folder of `firmware/campaign_record.py`.
     """
 
-    def __init__(self, choice: Choice, folder: Path) -> None:
-        """Make bundles in `folder`, which is emptied but for the record."""
+    def __init__(self, choice: Choice, folder: Path, at_once: int = 1) -> None:
+        """Make bundles in `folder`, which is emptied but for the record; `at_once`: the number of `rigs`."""
         self.choice, self.folder, self.record = choice, folder, folder / "record"
         self.record.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
             if path != self.record:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.known = KnownHosts(self.record / "known_hosts")
-        self.live, self.state = (Rig(choice, folder / name, self.known) for name in ("live", "state"))
+        self.live = Rig(choice, folder / "live", self.known)
+        self.rigs = [Rig(choice, folder / f"rig-{number}", self.known) for number in range(1, at_once + 1)]
         self.built = manifest.load_built(choice.board.name, choice.engine)
         self.versions = [self._version(name) for name in NAMES]
         self.sentinel = hashlib.shake_128(b"campaign").digest(SENTINEL_BYTES)
 
     def off(self) -> None:
-        """Both boards are off."""
-        self.live.off()
-        self.state.off()
+        """All boards are off."""
+        for rig in (self.live, *self.rigs):
+            rig.off()
+
+    def retire(self) -> None:
+        """All boards are off, for good."""
+        for rig in (self.live, *self.rigs):
+            rig.retire()
 
     def version_built(self, card: Path) -> Version:
         """What was built: the whole slot A of a card that was never upgraded."""

@@ -46,7 +46,7 @@ class Eye:
         versions = (self.stand.version_built(self.base), self.stand.versions[0])
         phase = lambda _one: campaign.INSTALL  # noqa: E731
         record: Any = SimpleNamespace(versions=versions, kept=self.kept, phase=phase, restore=restore)
-        return campaign.violations(campaign_run.cut_recorded(self.stand, CUT, record))
+        return campaign.violations(campaign_run.cut_recorded(self.stand.rigs[0], CUT, record))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,8 @@ def test_data_partition_made_anew(eye: Eye) -> None:
 
 
 def test_both_slots_spoilt(eye: Eye, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eye.stand.state, "on", functools.partial(eye.stand.state.on, seconds=SECONDS))
+    (rig,) = eye.stand.rigs
+    monkeypatch.setattr(rig, "on", functools.partial(rig.on, seconds=SECONDS))
 
     def spoil(card: Path) -> None:
         with card.open("r+b") as stream:
@@ -106,4 +107,4 @@ def test_both_slots_spoilt(eye: Eye, monkeypatch: pytest.MonkeyPatch) -> None:
     (said,) = eye.violations(spoil)
     print(said)
     assert f"has not answered within {SECONDS:g} s" in said
-    assert "no slot could be booted" in (eye.stand.state.folder / "console.log").read_text()
+    assert "no slot could be booted" in (rig.folder / "console.log").read_text()
