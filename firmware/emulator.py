@@ -195,7 +195,10 @@ class Emulator:
         """
         if self._process and self._process.poll() is not None:
             return self._process.returncode
-        alive = os.pidfd_open(self.pid)
+        try:
+            alive = os.pidfd_open(self.pid)
+        except ProcessLookupError:  # another thread has asked in between, and reaped it
+            return self._process.wait() if self._process else 0
         try:
             if not select.select([alive], [], [], timeout)[0]:
                 raise TargetError("emulator", f"the emulated board is still on after {timeout:.0f} s")

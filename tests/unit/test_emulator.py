@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from firmware import board as boards
-from firmware import emulator, emulator_build, emulator_command, emulator_session, paths, sources
+from firmware import emulator, emulator_build, emulator_command, emulator_session, paths, sources, tool
 from firmware.emulator import Emulator
 from firmware.emulator_command import Direct, Plan, Start
 from firmware.emulator_session import Session
@@ -37,6 +39,20 @@ def file_of(folder: Path, size: int) -> Path:
     with path.open("wb") as stream:
         stream.truncate(size)
     return path
+
+
+def test_two_who_wait_for_a_board_that_ends_both_hear_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, reaped = Emulator(BOARD, tmp_path / "card.img", tmp_path), os.pidfd_open
+    machine._process = subprocess.Popen([tool.need("sleep", "coreutils"), "60"])
+
+    def open_reaped(pid: int) -> int:
+        assert machine._process is not None
+        machine._process.kill()
+        machine._process.wait()  # as another thread does between the look and this
+        return reaped(pid)
+
+    monkeypatch.setattr(os, "pidfd_open", open_reaped)
+    assert machine.wait_off(0.0) == -signal.SIGKILL
 
 
 # ---- what is refused ----
