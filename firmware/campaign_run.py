@@ -7,8 +7,9 @@ fro between two versions, is begun and cut; the board is switched on again, look
 of each other but for the live board, so as many as this computer has processors are made at a time. Each cut's result
 goes to `build/reports/power-cuts-<seed>.json` at once (`firmware/campaign_log.py`): the same command again goes on with
 the cuts that are left, with the same record. A violation ends the run, and what shows it stays in
-`build/<board>/power-cuts/seed-<seed>-cut-<number>/`: the card of the cut (`cut-<number>.img`), and what became of it,
-with its console, in the rig's folder that is told. Figures go to `build/reports/bench.json`.
+`build/<board>/power-cuts/seed-<seed>-cut-<number>/`: the card of the cut (`cut.img`), what became of it (`card.img`),
+and the board's console. Trouble of this computer is no violation, and its cut is made again. Figures go to
+`build/reports/bench.json`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,25 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from firmware import bench, campaign, campaign_pool, campaign_record, campaign_stand, deploy, manifest, paths
+from firmware import (
+    bench,
+    campaign,
+    campaign_pool,
+    campaign_record,
+    campaign_stand,
+    deploy,
+    emulator_build,
+    manifest,
+    paths,
+)
 from firmware.bench_cost import Figure
 from firmware.campaign import Cut, Seen
 from firmware.campaign_log import Log
@@ -31,10 +44,13 @@ from firmware.campaign_stand import Rig, Stand, Version
 from firmware.choice import Choice
 from firmware.errors import FirmwareError, TargetError, UserError
 from firmware.faults import Card
+from firmware.layout import KIB, MIB
 from firmware.reach import Reach
 
 OFF_SECONDS = 1800.0
-BOARDS_MAX = 4  # at a time: each takes 1 GiB of memory
+BOARDS_MAX = 4  # at a time
+BOARD_BYTES = 1536 * MIB  # of memory: the board's 1 GiB, and QEMU's own
+MEMORY = Path("/proc/meminfo")
 ASK = deploy.Plan(dry_run=True)
 
 
@@ -43,12 +59,13 @@ def cut_recorded(rig: Rig, one: Cut, record: Record) -> Seen:
     old, new = record.versions
     seen = Seen(one, record.phase(one), allowed=(old.offer.version, new.offer.version))
     record.restore(one, rig.card)
+    rig.start()
     try:
         found = rig.on()
         seen = rig.examine(found, seen, [old, new], record.kept)
         return again(found, seen, new)
     except FirmwareError as error:
-        return replace(seen, trouble=str(error))
+        return _troubled(rig, seen, error)
     finally:
         rig.off()
 
@@ -59,26 +76,39 @@ def cut_live(stand: Stand, one: Cut, record: Record) -> Seen:
     found, card = stand.live.on(), stand.live.faults
     kept = campaign_stand.keep(found, one.number)
     old, new = stand.versions  # the one that it runs is the first
-    timer = threading.Timer(one.share * record.seconds, _cut_now, [card])
+    timer = threading.Timer(one.share * (stand.live_seconds or record.seconds), _cut_now, [card])
     timer.start()
-    with contextlib.suppress(FirmwareError):  # it is cut off: what counts is what is seen then
-        upgrade(found, new.offer, said.append)
-        deploy.replace_boot_loader(found.target, said.append)
-    timer.cancel()
+    try:
+        with contextlib.suppress(FirmwareError):  # it is cut off: what counts is what is seen then
+            upgrade(found, new.offer, said.append)
+            deploy.replace_boot_loader(found.target, said.append)
+    finally:
+        timer.cancel()
     seen = Seen(one, campaign.phase(said), allowed=(old.offer.version, new.offer.version))
     _cut_now(card)  # an upgrade that takes less time than the first one is cut at its end
     if stand.live.machine is not None:
         stand.live.machine.wait_off(OFF_SECONDS)
+    stand.live.start()
     try:
         found = stand.live.on()
         seen = stand.live.examine(found, seen, [old, new], kept)
+        started = time.monotonic()
         seen = again(found, seen, new)
+        if seen.version == old.offer.version:  # a whole one, among as many other boards as the next one's
+            stand.live_seconds = time.monotonic() - started
         stand.versions.reverse()
         return seen
     except FirmwareError as error:
-        return replace(seen, trouble=str(error))
+        return _troubled(stand.live, seen, error)
     finally:
         stand.live.off()
+
+
+def _troubled(rig: Rig, seen: Seen, error: FirmwareError) -> Seen:
+    """What was seen, with what kept somebody from looking. Raises TargetError: that was this computer."""
+    if rig.killed():
+        raise TargetError("emulated board", f"QEMU has ended, and not by a power cut: {rig.folder}/qemu.log") from error
+    return replace(seen, trouble=str(error))
 
 
 def again(found: Reach, seen: Seen, new: Version) -> Seen:
@@ -92,8 +122,14 @@ def again(found: Reach, seen: Seen, new: Version) -> Seen:
 
 
 def at_once() -> int:
-    """How many cuts are made at a time here."""
-    return min(len(os.sched_getaffinity(0)), BOARDS_MAX)
+    """How many cuts are made at a time here: processors and free memory say."""
+    return max(1, min(len(os.sched_getaffinity(0)), BOARDS_MAX, available() // BOARD_BYTES))
+
+
+def available() -> int:
+    """Bytes of memory that programs may still take (proc_meminfo(5), MemAvailable)."""
+    found = re.search(r"^MemAvailable: +(\d+) kB$", MEMORY.read_text(encoding="ascii"), re.MULTILINE)
+    return int(found[1]) * KIB if found else 0
 
 
 def _quiet(_text: str) -> None:
@@ -147,33 +183,35 @@ def alone(place: Path) -> Iterator[None]:
 
 def _go_on(choice: Choice, cuts: list[Cut], log: Log, place: Path) -> None:
     """Make `cuts` on new cards in `place`, until one of them shows a violation."""
-    stand, wrong = Stand(choice, place, at_once()), list[Cut]()
+    stand = Stand(choice, place, at_once())
     try:
         record = campaign_record.of(stand)
         told = "".join(f", {name} {sectors}" for name, sectors in record.sectors().items())
         print(f"an upgrade takes {record.seconds:.0f} s; sectors written: {record.end}{told}", flush=True)
         print(f"{len(cuts)} cuts to make, {len(stand.rigs)} at a time", flush=True)
-        with contextlib.closing(campaign_pool.run(stand, cuts, _cut(stand, record))) as ended:
+        emulator_build.build()  # not by several of them at a time
+        with contextlib.closing(campaign_pool.run(stand, cuts, _cut(stand, record, place))) as ended:
             for seen, rig, seconds in ended:
                 log.add(seen)
                 tell(log.found)
                 came = f"{rig} came back with {seen.version or 'nothing'}"
                 print(f"{seen.cut}: {seen.phase}; {came}, {seconds:.0f} s; {len(log.found)} are done", flush=True)
-                wrong += [seen.cut] if campaign.violations(seen) else []
     finally:
         stand.off()
-    for one in wrong:
-        if one.kind != "instant":
-            record.restore(one, place / f"cut-{one.number}.img")
-    if wrong:
-        kept = place.with_name(f"{place.name}-cut-{wrong[0].number}")
-        shutil.rmtree(kept, ignore_errors=True)
-        place.rename(kept)
 
 
-def _cut(stand: Stand, record: Record) -> Callable[[Rig, Cut], Seen]:
+def _cut(stand: Stand, record: Record, place: Path) -> Callable[[Rig, Cut], Seen]:
+    """What makes a cut, and keeps what shows a violation: the rig's folder, with the card that was cut."""
+
     def cut(rig: Rig, one: Cut) -> Seen:
-        return cut_live(stand, one, record) if rig is stand.live else cut_recorded(rig, one, record)
+        seen = cut_live(stand, one, record) if rig is stand.live else cut_recorded(rig, one, record)
+        if campaign.violations(seen):
+            kept = place.with_name(f"{place.name}-cut-{one.number}")
+            shutil.rmtree(kept, ignore_errors=True)
+            rig.folder.rename(kept)
+            if rig is not stand.live:
+                record.restore(one, kept / "cut.img")
+        return seen
 
     return cut
 

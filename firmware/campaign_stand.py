@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import threading
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -41,6 +40,7 @@ SENTINEL_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 20
 NOTHING: Mapping[str, str] = MappingProxyType({})
 NAMES = ("one", "two")
+SIGNALLED = "terminating on signal"  # QEMU's last words then; its exit status is 0
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,14 @@ class Rig:
         folder.mkdir(parents=True, exist_ok=True)
         self.choice, self.folder, self.known, self.card = choice, folder, known, folder / "card.img"
         self.machine: Emulator | None = None
-        self._retired, self._switch = False, threading.Lock()
+        self._retired = False
 
     def on(self, options: Mapping[str, str] = NOTHING, seconds: float = REBOOT_SECONDS) -> Reach:
         """The board, on, with its boot judged; one that is on already is asked again. `options`: as of `Emulator`.
 
         Raises TargetError: it does not answer within `seconds`, or does not say how it is. PowerGone: it is retired.
         """
-        machine = self._on(options)
+        machine = self.start(options)
         target = Cuttable(reach.LOOPBACK, machine.ssh_port, known=self.known)
         target.machine = machine
         found = Reach(target, (reach.LOOPBACK, machine.stream_port), machine.console_log)
@@ -117,20 +117,25 @@ class Rig:
         deploy.verdict(target)
         return found
 
-    def _on(self, options: Mapping[str, str]) -> Emulator:
-        with self._switch:
-            if self._retired:
-                raise PowerGone("the campaign was stopped")
-            if self.machine is None or is_off(self.machine):
-                self.machine = Emulator(self.choice.board, self.card, self.folder, **options)
-                self.machine.start()
-            return self.machine
+    def start(self, options: Mapping[str, str] = NOTHING) -> Emulator:
+        """Put the plug in, if it is not. Raises UserError, ToolError, TargetError: QEMU cannot; PowerGone: retired."""
+        if not self._retired and (self.machine is None or is_off(self.machine)):
+            self.machine = Emulator(self.choice.board, self.card, self.folder, **options)
+            self.machine.start()
+        if self._retired or self.machine is None:  # while it was switched on, too
+            self.off()
+            raise PowerGone("the campaign was stopped")
+        return self.machine
+
+    def killed(self) -> bool:
+        """Whether QEMU has ended in a way that a board cannot: it was killed, or has failed."""
+        if self.machine is None or not is_off(self.machine):
+            return False
+        return self.machine.wait_off(0.0) != 0 or SIGNALLED in tool.tail(self.machine.log)
 
     def retire(self) -> None:
-        """Off, for good."""
-        with self._switch:
-            self._retired = True
-        self.off()
+        """It is not to be on any more."""
+        self._retired = True
 
     def off(self) -> None:
         """Pull the plug, if it is in."""
@@ -190,6 +195,7 @@ class Stand:
         self.rigs = [Rig(choice, folder / f"rig-{number}", self.known) for number in range(1, at_once + 1)]
         self.built = manifest.load_built(choice.board.name, choice.engine)
         self.versions = [self._version(name) for name in NAMES]
+        self.live_seconds = 0.0  # that the live board's last whole upgrade has taken; 0: it has made none
         self.sentinel = hashlib.shake_128(b"campaign").digest(SENTINEL_BYTES)
 
     def off(self) -> None:
@@ -201,6 +207,7 @@ class Stand:
         """All boards are off, for good."""
         for rig in (self.live, *self.rigs):
             rig.retire()
+        self.off()
 
     def version_built(self, card: Path) -> Version:
         """What was built: the whole slot A of a card that was never upgraded."""

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from firmware import bench, campaign, campaign_record, campaign_run, deploy, manifest
+from firmware import bench, campaign, campaign_record, campaign_run, deploy, emulator_build, manifest
 from firmware.campaign import Cut, Seen
 from firmware.choice import Choice
 from firmware.deploy import Outcome
@@ -135,7 +137,7 @@ def test_report_tells_how_the_cuts_were_made() -> None:
 class PlayedRig:
     """A board that comes back with `version`; `said`: what was done with it."""
 
-    machine = None
+    machine, is_killed, folder = None, False, Path("live")
 
     def __init__(self, said: list[str], version: str) -> None:
         """It is off."""
@@ -151,6 +153,13 @@ class PlayedRig:
     def off(self) -> None:
         """No power."""
         self.said.append("off")
+
+    def start(self) -> None:
+        """Powered."""
+
+    def killed(self) -> bool:
+        """By somebody."""
+        return self.is_killed
 
     def cut_power(self) -> None:
         """Now."""
@@ -168,6 +177,7 @@ class Played:
         """Cut boards come back with `version`."""
         self.said: list[str] = []
         self.live = PlayedRig(self.said, version)
+        self.live_seconds = 0.0
         self.versions = [version_of("1+one"), version_of("1+two")]
         restore = lambda one, card: self.said.append(f"{card} of cut {one.number}")  # noqa: E731
         versions = (version_of("1"), version_of("1+one"))
@@ -249,6 +259,48 @@ def test_cut_that_cannot_be_looked_at_is_a_violation(played: Played, monkeypatch
     assert said.endswith("/data/campaign: No such file or directory")
 
 
+@pytest.mark.parametrize("played", ["1"], indirect=True)
+@pytest.mark.parametrize("way", ["recorded", "live"])
+def test_trouble_of_this_computer_is_no_violation(played: Played, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    def examine(*_words: object) -> Seen:
+        raise TargetError("board-7", "the connection was closed")
+
+    monkeypatch.setattr(played.live, "examine", examine)
+    monkeypatch.setattr(played.live, "is_killed", True)
+    cut: Any = getattr(campaign_run, f"cut_{way}")
+    where = played if way == "live" else played.live
+    with pytest.raises(TargetError, match=r"QEMU has ended, and not by a power cut: .*qemu.log"):
+        cut(where, Cut(1, "write", 0.5, False), played.record)
+    assert played.said[-1] == "off"
+
+
+@pytest.mark.parametrize("played", ["1+one"], indirect=True)
+def test_instants_are_of_an_upgrade_as_long_as_the_last_one(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    delays: list[float] = []
+
+    def timer(seconds: float, *_words: object) -> SimpleNamespace:
+        delays.append(seconds)
+        return SimpleNamespace(start=list, cancel=list)
+
+    monkeypatch.setattr(threading, "Timer", timer)
+    played.record.seconds, played.live_seconds = 100.0, 0.0
+    for known in (0.0, 300.0):
+        played.live_seconds = known
+        campaign_run.cut_live(played, Cut(3, "instant", 0.5, False), played.record)  # type: ignore[arg-type]  # played
+    assert delays == [50.0, 150.0]
+
+
+@pytest.mark.parametrize(("free_mib", "count"), [(100, 1), (2000, 1), (3100, 2), (64_000, 3)])
+def test_no_more_boards_at_a_time_than_there_is_memory_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_mib: int, count: int
+) -> None:
+    memory = tmp_path / "meminfo"
+    memory.write_text(f"MemTotal:       99999999 kB\nMemAvailable:   {free_mib * 1024} kB\n")
+    monkeypatch.setattr(campaign_run, "MEMORY", memory)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {1, 2, 3})
+    assert campaign_run.at_once() == count
+
+
 # ---- a campaign that is stopped, and goes on ----
 
 
@@ -260,9 +312,12 @@ class Stand:
 
     def __init__(self, _choice: Choice, folder: Path, at_once: int) -> None:
         """With a card."""
+        shutil.rmtree(folder, ignore_errors=True)  # as the real one does
         folder.mkdir(parents=True)
-        (folder / "card.img").touch()
         self.live, *self.rigs = (SimpleNamespace(folder=folder / str(number)) for number in range(at_once + 1))
+        for rig in (self.live, *self.rigs):
+            rig.folder.mkdir()
+            (rig.folder / "card.img").touch()
 
     def off(self) -> None:
         """It is off."""
@@ -305,6 +360,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(bench, "REPORT", tmp_path / "reports" / "bench.json")
     monkeypatch.setattr(campaign_run, "Stand", Stand)
     monkeypatch.setattr(campaign_run, "at_once", lambda: 1)  # in their order
+    monkeypatch.setattr(emulator_build, "build", lambda: tmp_path)
     monkeypatch.setattr(campaign_record, "of", record)
     for way in ("live", "recorded"):
         monkeypatch.setattr(campaign_run, f"cut_{way}", cut_played(way))
@@ -343,7 +399,7 @@ def test_violation_ends_the_run_and_its_card_stays_when_it_goes_on(
         with pytest.raises(TargetError, match=r"1 violations; cards and consoles: .*seed-1-cut-\*"):
             campaign_run.run(Choice(), 3, 1, tmp_path)
         assert (tmp_path / "seed-1-cut-2" / "card.img").exists()
-        assert (tmp_path / "seed-1-cut-2" / "cut-2.img").read_text().startswith("cut 2 at")
+        assert (tmp_path / "seed-1-cut-2" / "cut.img").read_text().startswith("cut 2 at")
     assert Stand.made == ["recorded", "1 recorded", "2 recorded", "recorded", "3 live"]
     assert json.loads(bench.REPORT.read_text())["power_cut_violations"]["value"] == 1
 
