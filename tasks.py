@@ -25,6 +25,7 @@ CHOICE = Choice()
 WHERE = {"board": "board's name, see ./inv boards", "engine": "debian or yocto"}
 SEVERAL = WHERE | {"board": "board's name, see ./inv boards; or several: a,b"}
 HOST = {"host": "[jump,][user@]name[:port] of a real board; without it the emulated one"}
+KEY = {"accept_host_key": "SHA256:... of a board that is not known yet"}
 
 
 def guarded(body: Callable[..., None]) -> Callable[..., None]:
@@ -143,6 +144,7 @@ def emulate(
 @task(
     help=WHERE
     | HOST
+    | KEY
     | {
         "force": "even when the board runs this version already",
         "dry_run": "make all checks, with the board, and change nothing",
@@ -153,7 +155,6 @@ def emulate(
         "group": "of the fleet",
         "tag": "of the fleet",
         "only": "a recipe's name: push just that, for now, without an upgrade (lost at the next boot)",
-        "accept_host_key": "SHA256:... of a board that is not known yet",
     }
 )
 @guarded
@@ -226,15 +227,20 @@ def publish(
     publication.run(choice, publication.Wish(server, credentials, ca_file, *kinds, dry_run, allow_downgrade))
 
 
-@task(help=WHERE | HOST | {"json": "for a program"})
+@task(help=WHERE | HOST | KEY | {"json": "for a program"})
 @guarded
 def status(
-    _context: Context, board: str | None = None, engine: str | None = None, host: str | None = None, json: bool = False
+    _context: Context,
+    board: str | None = None,
+    engine: str | None = None,
+    host: str | None = None,
+    json: bool = False,
+    accept_host_key: str | None = None,
 ) -> None:
     """Say which version a board runs, in which slot, what is on trial, and how the last upgrade ended."""
     from firmware import reach, slots
 
-    with reach.reach(CHOICE.update(board, engine, host)).target as target:
+    with reach.reach(CHOICE.update(board, engine, host), accept_host_key).target as target:
         slots.show(target, as_json=json)
 
 
@@ -322,13 +328,19 @@ def verify_image(
     verification.run(CHOICE.update(board, engine), image)
 
 
-@task(help=WHERE | HOST)
+@task(help=WHERE | HOST | KEY)
 @guarded
-def ssh(_context: Context, board: str | None = None, engine: str | None = None, host: str | None = None) -> None:
+def ssh(
+    _context: Context,
+    board: str | None = None,
+    engine: str | None = None,
+    host: str | None = None,
+    accept_host_key: str | None = None,
+) -> None:
     """Open a shell on the board."""
     from firmware import reach
 
-    reach.shell(CHOICE.update(board, engine, host))
+    reach.shell(CHOICE.update(board, engine, host), accept_host_key)
 
 
 @task(help=WHERE | HOST | {"port": "of this computer's loopback; 0: a free one"})

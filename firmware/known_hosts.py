@@ -87,7 +87,7 @@ class KnownHosts:
                 f"{host}: unknown host, refused. It offers the host key\n    {seen}\n"
                 "Compare this with what the board says on its console, or with the card it was made from "
                 "(ssh-keygen -lf .../identity/ssh/ssh_host_ed25519_key.pub), then pin it: "
-                f"--accept-host-key {seen}"
+                f"--accept-host-key {seen} (of ./inv ssh, status and deploy)"
             )
         if accept != seen:
             raise UserError(

@@ -41,6 +41,8 @@ class Reach:
 def reach(choice: Choice, accept_host_key: str | None = None) -> Reach:
     """The board that the options mean; an emulated one is on and answers. Raises UserError, TargetError."""
     if choice.host is None:
+        if accept_host_key is not None:
+            raise UserError("--accept-host-key: the emulated board's key is known (valid: with --host)")
         return emulated(choice)
     host, jump = choice.host, _jump(choice.host.jump)
     target = Target(host.name, host.port, host.user, accept_host_key=accept_host_key, jump=jump)
@@ -149,9 +151,9 @@ def console(choice: Choice, wanted: Wanted) -> None:
         emulator_session.console(name)
 
 
-def shell(choice: Choice) -> None:
+def shell(choice: Choice, accept_host_key: str | None = None) -> None:
     """Become OpenSSH's client on the board, with the pinned key only."""
-    found = reach(choice)
+    found = reach(choice, accept_host_key)
     with found.target:
         command = found.target.shell_command()
     os.execvp(command[0], command)  # noqa: S606  # argv, no shell

@@ -14,10 +14,13 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from firmware import identity, ssh, tunnel
+import tasks
+from firmware import identity, reach, ssh, tunnel
+from firmware.choice import Choice
 from firmware.errors import TargetError, UserError
 from firmware.known_hosts import KnownHosts
 from tests.unit.fake_board import BREAK_OFF, Answer, FakeBoard
@@ -172,6 +175,16 @@ def test_client_that_goes_away_in_the_middle_of_a_file_is_no_error_here(target: 
 def test_host_key_to_accept_that_is_no_fingerprint_is_refused_before_anything_is_sent(text: str) -> None:
     with pytest.raises(UserError, match=r"--accept-host-key.*no fingerprint.*valid: SHA256:"):
         ssh.Target("board-that-is-never-asked", accept_host_key=text)
+
+
+def test_host_key_to_accept_of_the_emulated_board_is_refused() -> None:
+    with pytest.raises(UserError, match=r"--accept-host-key: the emulated board's key is known .valid: with --host"):
+        reach.reach(Choice(), "SHA256:" + "A" * 43)
+
+
+@pytest.mark.parametrize("task", [tasks.ssh, tasks.status, tasks.deploy], ids=lambda task: task.name)
+def test_tasks_that_the_refusal_names_take_the_key(task: Any) -> None:
+    assert "accept_host_key" in [argument.name for argument in task.get_arguments()]
 
 
 def test_accepted_host_key_is_pinned_for_this_address(server: FakeBoard) -> None:
