@@ -66,6 +66,8 @@ def run(
     Raises UserError when `only` selects none. An image that is not built and a board that does not answer are said
     before an earlier report is replaced.
     """
+    if lab and choice.host is None:
+        raise UserError("--lg-env: a lab has real boards (valid: with --host, where the board is then reached)")
     command = plan(choice.board.name, choice.engine, choice.host, only, name, quick, gib)
     manifest.load_built(choice.board.name, choice.engine)
     folder = reports(choice.board.name)

@@ -45,6 +45,11 @@ def test_long_capture_of_nothing_is_refused() -> None:
         acceptance.run(Choice(), gib=0)
 
 
+def test_lab_without_a_real_board_is_refused() -> None:
+    with pytest.raises(UserError, match=r"--lg-env: a lab has real boards .valid: with --host"):
+        acceptance.run(Choice(), lab="lab.yaml")
+
+
 def test_long_capture_can_be_longer() -> None:
     assert "--mib=3072" in acceptance.plan("sockit", "debian", None, gib=3)
     assert not [word for word in acceptance.plan("sockit", "debian", None) if word.startswith("--mib")]
