@@ -94,6 +94,17 @@ def test_recording_in_a_mapped_file_outlives_unmount(capture: Linux) -> None:
     capture.target.output(["sh", "-c", script], sudo=True, timeout=CASE_SECONDS)
 
 
+def test_recording_in_a_mapped_block_device(capture: Linux) -> None:
+    """The same with a device that has no file system: its bytes are the samples, and nothing else."""
+    image, case = "/data/recording.raw", f"{' '.join(PYTHON)} {PACKAGE}.user_cases"
+    script = f"""set -e
+        truncate -s 24M {image}; device=$(losetup --find --show {image}); trap "losetup -d $device" EXIT
+        {case} dma_into_a_mapped_file $device
+        losetup -d $device; trap - EXIT
+        {case} check_file {image}; rm {image}"""
+    capture.target.output(["sh", "-c", script], sudo=True, timeout=CASE_SECONDS)
+
+
 def test_lost_interrupts_are_survived(capture: Linux) -> None:
     lost = capture.faults.msgdma.injected().lost_interrupts
     capture.faults.msgdma.lose_interrupts(1 << 40)  # none comes at all

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware import bench_report, model
+from firmware import bench_report, model, paths
 from firmware.model import WAYS
 
 pytestmark = pytest.mark.unit
@@ -43,9 +43,14 @@ def test_what_copies_less_is_expected_to_be_faster() -> None:
 
 
 def test_a_copying_writer_is_where_users_have_measured_it() -> None:
-    """55 MB/s of write() to a socket on a Cyclone V, from memory that was worse than ours."""
-    read = model.expect(FIGURES)[0]
-    assert read.slowest < 55 < read.fastest * 1.2
+    """55 MB/s of write() from a mapped buffer to a socket, on a Cyclone V; that memory was uncached, ours is not."""
+    mapped = model.expect(FIGURES)[1]
+    assert mapped.slowest < 55 < mapped.fastest
+
+
+def test_manual_says_what_the_model_says() -> None:
+    rows = [f"| {one.way.title} | {one.slowest:.0f} .. {one.fastest:.0f} |" for one in model.expect(FIGURES)]
+    assert "\n".join(rows) in (paths.ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
 
 
 def test_report_has_every_figure_the_model_and_a_plot(tmp_path: Path) -> None:

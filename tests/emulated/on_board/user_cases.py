@@ -265,11 +265,15 @@ def case_file_on_a_disk_is_refused_for_long() -> None:
 
 
 def case_dma_into_a_mapped_file() -> None:
-    """The question that began it: windows of a file, mapped, filled by the DMA, recorded; argument: the file."""
+    """The question that began it: windows of a file, mapped, filled by the DMA, recorded; argument: file or device."""
     size, window = 24 * MIB, 2 * MIB
     path = Path(sys.argv[2])
-    with path.open("w+b") as file, Device() as ring:
-        file.truncate(size)
+    if not path.is_block_device():
+        path.write_bytes(b"")
+        os.truncate(path, size)
+    with path.open("wb" if path.is_block_device() else "ab") as file:
+        refused(errno.EACCES, mmap.mmap, file.fileno(), window)
+    with path.open("r+b") as file, Device() as ring:
         ring.setup(blocks=4, flags=device.USER)
         pending: list[mmap.mmap] = []
         position = 0
