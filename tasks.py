@@ -56,8 +56,7 @@ def boards(_context: Context) -> None:
     from firmware import board
 
     for name in board.names():
-        default = " (default)" if name == board.DEFAULT_BOARD else ""
-        print(f"{name:16} {board.load(name).title}{default}")
+        print(f"{name:16} {board.load(name).title}{' (default)' if name == board.DEFAULT_BOARD else ''}")
 
 
 @task(help=SEVERAL)
@@ -137,8 +136,7 @@ def emulate(
     """Console of the emulated board; starts it when it is off. Ctrl-] leaves, the board runs on."""
     from firmware import reach
 
-    how = reach.Wanted(stop=stop, fresh=fresh, headless=headless, snapshot=snapshot)
-    reach.console(CHOICE.update(board, engine), how)
+    reach.console(CHOICE.update(board, engine), reach.Wanted(stop, fresh, headless, snapshot))
 
 
 @task(
@@ -221,10 +219,9 @@ def publish(
     """Hand the built, signed bundle to an Eclipse hawkBit server; what is there already is not made again."""
     from firmware import hawkbit_rollout, publication
 
-    choice = CHOICE.update(board, engine)
     waves = hawkbit_rollout.Waves(target_filter, groups, stop_share) if target_filter else None
-    kinds = (module_type, set_type, waves, start)
-    publication.run(choice, publication.Wish(server, credentials, ca_file, *kinds, dry_run, allow_downgrade))
+    to = (server, credentials, ca_file, module_type, set_type, waves, start)
+    publication.run(CHOICE.update(board, engine), publication.Wish(*to, dry_run, allow_downgrade))
 
 
 @task(help=WHERE | HOST | KEY | {"json": "for a program"})
