@@ -83,7 +83,8 @@ def write(
         raise UserError(f"{device}: no file (valid: a file that is there)")
     if not os.access(path, os.W_OK):
         raise UserError(f"{device} cannot be written by you (valid: {_lend(device)}, then again)")
-    if not yes and ask(f"Everything on {shown} will be lost. Type {path} to go on: ").strip() != str(path):
+    made = f"It becomes a card of {source.origin.board}, version {source.origin.version}."
+    if not yes and ask(f"Everything on {shown} will be lost. {made} Type {path} to go on: ").strip() != str(path):
         raise UserError(f"{device}: not confirmed, nothing was written")
     bmaptool = tool.need("bmaptool", "bmap-tools")
     with tool.step(f"write {path}"):

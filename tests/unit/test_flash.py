@@ -134,9 +134,16 @@ def test_what_is_no_block_device_is_refused(source: flash.Source, tmp_path: Path
 def test_wrong_confirmation_writes_nothing(source: flash.Source, tmp_path: Path) -> None:
     card = tmp_path / "card"
     card.write_bytes(b"precious")
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return "y"
+
     with pytest.raises(UserError, match="not confirmed, nothing was written"):
-        flash.write(str(card), source, file=True, ask=lambda _question: "y")
+        flash.write(str(card), source, file=True, ask=answer)
     assert card.read_bytes() == b"precious"
+    assert "It becomes a card of x1, version 1.0. Type " in asked[0], "whoever forgot --board sees it here"
 
 
 def test_sudo_would_make_the_card_root_s(monkeypatch: pytest.MonkeyPatch, source: flash.Source) -> None:
