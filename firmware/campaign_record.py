@@ -35,7 +35,7 @@ FACTS, BASE, JOURNAL = "record.json", "base.img", "journal"
 class Record:
     """What was recorded: `base` is the card before it, `begun` the sectors written before each phase, `end` at the end.
 
-    `seconds`: what the upgrade has taken, without its boot loader; `kept`: what `campaign_stand.look` must give.
+    `seconds`: what the upgrade has taken, with its boot loader; `kept`: what `campaign_stand.look` must give.
     """
 
     base: Path
@@ -123,8 +123,8 @@ def _make(stand: Stand) -> Record:
     say = watched(said, lambda phase: begun.update({phase: live.faults.writes}))
     if not upgrade(found, new.offer, say):
         raise TargetError(found.target.name, "an upgrade that nobody cuts does not succeed:\n" + "\n".join(said))
-    seconds = time.monotonic() - started
     deploy.replace_boot_loader(found.target, say)
+    seconds = time.monotonic() - started
     end = live.faults.writes
     live.off()
     made = Record(base, Journal(log), begun, end, seconds, kept, (stand.version_built(base), new))

@@ -73,9 +73,21 @@ def cut_recorded(rig: Rig, one: Cut, record: Record) -> Seen:
 def cut_live(stand: Stand, one: Cut, record: Record) -> Seen:
     """Begin an upgrade of the live board, cut it at an instant, look at the board, and begin it again."""
     said: list[str] = []
+    old, new = stand.versions  # the one that it runs is the first
+    seen = Seen(one, campaign.INSTALL, allowed=(old.offer.version, new.offer.version))
+    stand.live.start()
+    try:
+        return _cut_live(stand, seen, record, said)
+    except FirmwareError as error:
+        return _troubled(stand.live, replace(seen, phase=campaign.phase(said)), error)
+    finally:
+        stand.live.off()
+
+
+def _cut_live(stand: Stand, seen: Seen, record: Record, said: list[str]) -> Seen:
+    one, (old, new) = seen.cut, stand.versions
     found, card = stand.live.on(), stand.live.faults
     kept = campaign_stand.keep(found, one.number)
-    old, new = stand.versions  # the one that it runs is the first
     timer = threading.Timer(one.share * (stand.live_seconds or record.seconds), _cut_now, [card])
     timer.start()
     try:
@@ -84,24 +96,18 @@ def cut_live(stand: Stand, one: Cut, record: Record) -> Seen:
             deploy.replace_boot_loader(found.target, said.append)
     finally:
         timer.cancel()
-    seen = Seen(one, campaign.phase(said), allowed=(old.offer.version, new.offer.version))
+    seen = replace(seen, phase=campaign.phase(said))
     _cut_now(card)  # an upgrade that takes less time than the first one is cut at its end
     if stand.live.machine is not None:
         stand.live.machine.wait_off(OFF_SECONDS)
-    stand.live.start()
-    try:
-        found = stand.live.on()
-        seen = stand.live.examine(found, seen, [old, new], kept)
-        started = time.monotonic()
-        seen = again(found, seen, new)
-        if seen.version == old.offer.version:  # a whole one, among as many other boards as the next one's
-            stand.live_seconds = time.monotonic() - started
-        stand.versions.reverse()
-        return seen
-    except FirmwareError as error:
-        return _troubled(stand.live, seen, error)
-    finally:
-        stand.live.off()
+    found = stand.live.on()
+    seen = stand.live.examine(found, seen, [old, new], kept)
+    started = time.monotonic()
+    seen = again(found, seen, new)
+    if seen.version == old.offer.version:  # a whole one, among as many other boards as the next one's
+        stand.live_seconds = time.monotonic() - started
+    stand.versions.reverse()
+    return seen
 
 
 def _troubled(rig: Rig, seen: Seen, error: FirmwareError) -> Seen:
@@ -210,7 +216,10 @@ def _cut(stand: Stand, record: Record, place: Path) -> Callable[[Rig, Cut], Seen
             shutil.rmtree(kept, ignore_errors=True)
             rig.folder.rename(kept)
             if rig is not stand.live:
-                record.restore(one, kept / "cut.img")
+                try:
+                    record.restore(one, kept / "cut.img")
+                except (FirmwareError, OSError) as error:  # a full disk: what was seen counts all the same
+                    print(f"{kept}/cut.img: {error}", flush=True)
         return seen
 
     return cut

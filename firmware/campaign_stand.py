@@ -128,10 +128,12 @@ class Rig:
         return self.machine
 
     def killed(self) -> bool:
-        """Whether QEMU has ended in a way that a board cannot: it was killed, or has failed."""
-        if self.machine is None or not is_off(self.machine):
-            return False
-        return self.machine.wait_off(0.0) != 0 or SIGNALLED in tool.tail(self.machine.log)
+        """Whether QEMU has ended in a way that a board cannot: it is retired, or was killed, or has failed."""
+        if self._retired or self.machine is None:
+            return self._retired
+        if SIGNALLED in tool.tail(self.machine.log):
+            return True  # and it is still at clearing up, maybe
+        return is_off(self.machine) and self.machine.wait_off(0.0) != 0
 
     def retire(self) -> None:
         """It is not to be on any more."""

@@ -90,10 +90,20 @@ def test_board_that_was_switched_on_while_it_was_retired_goes_off(rig: Rig, monk
 )
 def test_qemu_that_was_killed_is_no_power_cut(rig: Rig, status: int, log: str, killed: bool) -> None:
     assert not rig.killed(), "it was never on"
+    (rig.folder / "qemu.log").write_text("")
+    running: Any = SimpleNamespace(wait_off=still_on, log=rig.folder / "qemu.log")
+    rig.machine = running
+    assert not rig.killed(), "it is on"
     (rig.folder / "qemu.log").write_text(log)
     machine: Any = SimpleNamespace(wait_off=lambda _timeout: status, log=rig.folder / "qemu.log")
     rig.machine = machine
     assert rig.killed() is killed
+    rig.retire()
+    assert rig.killed(), "whoever stops it ends it without a trace: that is no cut either"
+
+
+def still_on(_timeout: float) -> int:
+    raise TargetError("emulator", "the emulated board is still on")
 
 
 def test_whoever_stops_does_not_wait_for_the_cuts_under_way() -> None:

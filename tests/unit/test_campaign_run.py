@@ -185,15 +185,36 @@ def test_instants_are_of_an_upgrade_as_long_as_the_last_one(played: Played, monk
     assert delays == [50.0, 150.0]
 
 
-@pytest.mark.parametrize(("free_mib", "count"), [(100, 1), (2000, 1), (3100, 2), (64_000, 3)])
+@pytest.mark.parametrize(("played", "is_timed"), [("1+one", True), ("1+two", False)], indirect=["played"])
+def test_only_a_whole_upgrade_of_the_live_board_is_timed(played: Played, is_timed: bool) -> None:
+    campaign_run.cut_live(played, Cut(3, "instant", 0.5, False), played.record)  # type: ignore[arg-type]  # played
+    assert (played.live_seconds > 0) is is_timed
+
+
+@pytest.mark.parametrize("played", ["1"], indirect=True)
+def test_live_board_that_does_not_come_up_before_its_cut_is_a_violation(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on() -> None:
+        raise TargetError("board-7", "has not answered within 900 s")
+
+    monkeypatch.setattr(played.live, "on", on)
+    cut = Cut(1, "instant", 0.5, False)
+    (said,) = campaign.violations(campaign_run.cut_live(played, cut, played.record))  # type: ignore[arg-type]  # played
+    assert said.endswith("has not answered within 900 s")
+
+
+@pytest.mark.parametrize(("free_mib", "count"), [(100, 1), (2000, 1), (3100, 2), (64_000, 4)])
 def test_no_more_boards_at_a_time_than_there_is_memory_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_mib: int, count: int
 ) -> None:
     memory = tmp_path / "meminfo"
     memory.write_text(f"MemTotal:       99999999 kB\nMemAvailable:   {free_mib * 1024} kB\n")
     monkeypatch.setattr(campaign_run, "MEMORY", memory)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {1, 2, 3})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
     assert campaign_run.at_once() == count
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
+    assert campaign_run.at_once() == 1
 
 
 # ---- a campaign that is stopped, and goes on ----

@@ -123,7 +123,7 @@ def look_while_it_is_replaced(place: Path, at_once: bool) -> None:
         while not ended.is_set():
             seen.add(byte.value)
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=look, daemon=True)  # what fails here ends the process
     thread.start()
     for _ in range(20_000):
         window(address, descriptor)
@@ -140,5 +140,7 @@ def test_mapping_may_be_replaced_under_a_thread_that_looks_at_it(place: Path, at
     place.write_bytes(b"x" * PAGE)
     child = multiprocessing.get_context("spawn").Process(target=look_while_it_is_replaced, args=(place, at_once))
     child.start()
+    child.join(60)
+    child.kill()
     child.join()
     assert child.exitcode == status
