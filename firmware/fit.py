@@ -3,12 +3,14 @@
 
 Checked, on the slot's file system, each with what would be valid:
 
-    kernel       modules' folder, release file and each module's vermagic are the kernel's own
+    kernel       modules' folder, release file and the driver's vermagic are the kernel's own
     overlay      its labels and paths are in the device tree; its windows lie in the lightweight bridge, share no
                  address with each other, and none of the tree's nodes has them
     fabric       the overlay's fabric id is the release's, and the stand-in bitstream's; a bitstream of one's own does
                  not say its id: there the driver compares it with the fabric's register when it is loaded
     board        release, RAUC's compatible, the bundle and the device tree are of one board
+    programs     the capture service, and what judges the slot, commits it or goes back, are there: a slot without the
+                 latter would never be left again
 
 The build runs it on each new slot's bundle, `deploy` on the bundle that it is about to offer.
 """
@@ -33,6 +35,14 @@ RELEASE = "/usr/share/cyclone-capture/release.json"
 RAUC = "/etc/rauc/system.conf"
 MODULES = "/usr/lib/modules"
 KERNEL, TREE, OVERLAY, FABRIC = "/boot/zImage", "/boot/board.dtb", "/boot/overlay.dtbo", "/boot/fabric.rbf"
+UNITS = "/usr/lib/systemd/system"
+PROGRAMS = (
+    "/usr/bin/captured",
+    f"{UNITS}/captured.service",
+    "/usr/sbin/field-update",
+    f"{UNITS}/field-update-boot.service",
+)
+NEEDED = (KERNEL, TREE, OVERLAY, FABRIC, RELEASE, RAUC, *PROGRAMS)
 FABRIC_ID = "cyclone-capture,fabric-id"
 SOC = "altr,socfpga-cyclone5"
 GZIP = b"\x1f\x8b\x08"
@@ -56,21 +66,13 @@ class Slot:
         """The parts in the file system that begins at `offset` of `rootfs`."""
         place = FileSystem(rootfs, offset)
         releases = tuple(place.names(MODULES))
-        wanted = [
-            KERNEL,
-            TREE,
-            OVERLAY,
-            FABRIC,
-            RELEASE,
-            RAUC,
-            *(f"{MODULES}/{name}/{DRIVER_PLACE}" for name in releases),
-        ]
-        return cls(place.extract(wanted), releases)
+        drivers = [f"{MODULES}/{name}/{DRIVER_PLACE}" for name in releases]
+        return cls(place.extract([*NEEDED, *drivers]), releases)
 
 
 def check(slot: Slot, compatible: str = "") -> list[str]:
     """What does not fit; `compatible` is what the bundle says that it is for."""
-    missing = [path for path in (KERNEL, TREE, OVERLAY, FABRIC, RELEASE, RAUC) if path not in slot.files]
+    missing = [path for path in NEEDED if path not in slot.files]
     if missing:
         return [f"{path} is not in the slot (valid: one made by ./inv build)" for path in missing]
     try:

@@ -55,6 +55,7 @@ def make(folder: Path) -> Slot:
             fit.FABRIC: overlay.stand_in(BOARD.fabric.id),
             fit.RELEASE: json.dumps(release).encode(),
             fit.RAUC: render.text("update/system.conf.j2", BOARD).encode(),
+            **dict.fromkeys(fit.PROGRAMS, b"a program, or its unit"),
             DRIVER: f"\x7fELF\0name=capture_ring\0vermagic={VERMAGIC}\0".encode(),
         },
         (RELEASE,),

@@ -36,7 +36,7 @@ def said(slot: Slot, compatible: str = "cyclone-capture-sockit") -> str:
     return "\n".join(fit.check(slot, compatible))
 
 
-@pytest.mark.parametrize("path", [fit.KERNEL, fit.TREE, fit.OVERLAY, fit.FABRIC, fit.RELEASE, fit.RAUC])
+@pytest.mark.parametrize("path", fit.NEEDED)
 def test_part_that_is_missing(slot: Slot, path: str) -> None:
     files = {name: content for name, content in slot.files.items() if name != path}
     assert said(replace(slot, files=files)) == f"{path} is not in the slot (valid: one made by ./inv build)"
