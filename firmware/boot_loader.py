@@ -8,11 +8,13 @@ of them: a new U-Boot goes to the place that does not boot, and SPL for it follo
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from firmware import layout
 
 LOADER = "boot-loader"
+CARRIED = ("spl-0", "u-boot.img")  # what a new card has
 MARK = b"U-Boot at place "  # as in field_update/boot_loader.py of the board
 
 
@@ -34,6 +36,29 @@ def layout_text() -> str:
         "environment_bytes": layout.ENVIRONMENT_BYTES,
     }
     return json.dumps(facts, indent=2) + "\n"
+
+
+def faults(read: Callable[[int, int], bytes], slot: dict[str, bytes], folder: str) -> list[str]:
+    """What of a new card's boot loader is not what `slot` carries in `folder` for the first place of U-Boot.
+
+    `read` gives bytes of the card by offset and size. SPL says nowhere else where it looks for U-Boot: one that is
+    built for the other place is whole, and finds nothing.
+    """
+    spl, u_boot = (slot.get(f"{folder}/{name}") for name in CARRIED)
+    if spl is None or u_boot is None:
+        missing = [f"{folder}/{name}" for name in CARRIED if f"{folder}/{name}" not in slot]
+        return [f"{', '.join(missing)} is not in slot A (valid: as the engines put it there)"]
+    begin = layout.BOOT.offset
+    found = [
+        f"SPL copy {index} is not slot A's {CARRIED[0]} (valid: the SPL that takes U-Boot from the first place)"
+        for index in range(layout.SPL_COPIES)
+        if read(begin + index * layout.SPL_BYTES, layout.SPL_BYTES) != spl.ljust(layout.SPL_BYTES, b"\0")
+    ]
+    if read(begin + layout.U_BOOT_OFFSETS[0], len(u_boot)) != u_boot:
+        found.append(
+            f"U-Boot, {layout.U_BOOT_OFFSETS[0]:#x} behind the SPL copies' start, is not slot A's {CARRIED[1]}"
+        )
+    return found
 
 
 def environment_text(variables: dict[str, str]) -> str:

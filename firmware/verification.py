@@ -4,6 +4,7 @@
 `examine` gives one finding a subject; what is wrong names the place and what would be valid:
 
     structure         firmware/proof.py: MBR, four SPL copies, U-Boot, environment copies, file systems' labels
+    boot loader       SPL and U-Boot are those that slot A carries for the first place (firmware/boot_loader.py)
     boot script       compiled into U-Boot: slots, their partitions, the data partition (firmware/uboot_image.py)
     slot's files      each file that the script loads is in slot A, and is what its name says
     slot's settings   fw_env.config, RAUC's system.conf and fstab name the layout's places; the release is the board's;
@@ -26,7 +27,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware import board as boards
-from firmware import layout, manifest, paths, proof, provenance, release, uboot_config, uboot_image, verity
+from firmware import (
+    boot_loader,
+    layout,
+    manifest,
+    paths,
+    payload,
+    proof,
+    provenance,
+    release,
+    uboot_config,
+    uboot_image,
+    verity,
+)
 from firmware.board import Board
 from firmware.choice import Choice
 from firmware.errors import UserError
@@ -35,6 +48,7 @@ from firmware.manifest import Manifest
 from firmware.provenance import BOARD_FILE, LOCK_FILE
 
 RELEASE = "/usr/share/cyclone-capture/release.json"
+U_BOOT = layout.BOOT.offset + layout.U_BOOT_OFFSET
 FW_ENV, RAUC, FSTAB = "/etc/fw_env.config", "/etc/rauc/system.conf", "/etc/fstab"
 # file -> offset, magic, what it is. zImage: Linux, arch/arm/boot/compressed/head.S; trees: Devicetree Specification 5.2
 MAGICS = {
@@ -70,9 +84,17 @@ def examine(image: Path, config: str = "") -> list[Finding]:
     found = [Finding("structure", tuple(wrong), seen)]
     if image.stat().st_size != layout.IMAGE_BYTES:
         return found  # nothing is where it would be looked for
-    script = uboot_image.environment(_boot_partition(image))
+    with image.open("rb") as stream:
+
+        def read(offset: int, size: int) -> bytes:
+            stream.seek(offset)
+            return stream.read(size)
+
+        script = uboot_image.environment(read(U_BOOT, layout.BOOT.end - U_BOOT))
+        slot = FileSystem(image, layout.SLOT_A.offset)
+        carried = slot.extract([f"{payload.LOADER}/{name}" for name in boot_loader.CARRIED])
+        found.append(Finding("boot loader", tuple(boot_loader.faults(read, carried, payload.LOADER)), "as in slot A"))
     found.append(Finding("boot script", tuple(uboot_image.check_script(script)), f"{len(script)} variables"))
-    slot = FileSystem(image, layout.SLOT_A.offset)
     loaded = uboot_image.loaded(script)
     files = slot.extract([*loaded, *SETTINGS, verity.MARK])
     found.append(Finding("slot's files", tuple(check_files(loaded, files)), ", ".join(loaded)))
@@ -204,9 +226,3 @@ def _board(text: str) -> Board | None:
         return boards.load(str(json.loads(text)["board"]))
     except (ValueError, KeyError, TypeError, UserError):
         return None
-
-
-def _boot_partition(image: Path) -> bytes:
-    with image.open("rb") as stream:
-        stream.seek(layout.BOOT.offset + layout.U_BOOT_OFFSET)
-        return stream.read(layout.BOOT.size - layout.U_BOOT_OFFSET)

@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 
 from firmware import board as boards
-from firmware import ext4, image, kconfig, layout, lock, openembedded, provenance, render, uboot, verity
+from firmware import ext4, image, kconfig, layout, lock, openembedded, payload, provenance, render, uboot, verity
 from firmware.board import Board
 from firmware.tree import Tree
 from tests.unit.test_proof import make_spl, make_table, make_uboot
@@ -49,6 +49,8 @@ def slot_files() -> dict[str, bytes]:
         "/boot/board.dtb": tree_blob(),
         "/boot/overlay.dtbo": tree_blob(),
         "/boot/fabric.rbf": b"fabric",
+        f"{payload.LOADER}/spl-0": make_spl(),
+        f"{payload.LOADER}/u-boot.img": make_uboot_with_spl()[layout.U_BOOT_OFFSET :],
         verity.MARK: verity.MARK_TEXT.encode(),
         **{path: text.encode() for path, text in texts.items()},
     }

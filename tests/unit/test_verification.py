@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from firmware import board as boards
-from firmware import image, layout, render, rendering, verification
+from firmware import boot_loader, image, layout, payload, render, rendering, verification
 from firmware.choice import Choice
 from firmware.errors import UserError
 from firmware.provenance import BOARD_FILE, LOCK_FILE, board_text, debian_lock
 from tests.unit import sound_image
-from tests.unit.test_proof import HEADER, UBOOT
+from tests.unit.test_proof import HEADER, UBOOT, make_spl
 
 pytestmark = pytest.mark.unit
 SLOT = layout.SLOT_A.offset
+PLACE_1 = boot_loader.marked(make_spl(), 1)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,8 @@ def test_image_of_another_size_is_not_looked_into(tmp_path: Path) -> None:
         (510, b"\0\0", "structure: .* has no partition table"),
         (HEADER + 65536, b"BAD!", "structure: SPL copy 1: validation word .*valid: 0x31305341"),
         (UBOOT + 4, b"\1\2\3\4", "structure: U-Boot, 0x40000 behind .*: header CRC 0x01020304 .valid: 0x"),
+        (UBOOT + 80, b"?", "boot loader: U-Boot, 0x40000 behind .* is not slot A's u-boot.img"),
+        (layout.BOOT.offset + 3 * layout.SPL_BYTES - 1, b"\1", "boot loader: SPL copy 2 is not slot A's spl-0 .valid"),
         (layout.ENVIRONMENT_OFFSETS[0] + 1, b"\1", "structure: the environment at 0x800000: CRC"),
         (layout.DATA.offset + 1024 + 56, b"\0\0", "structure: partition 4 holds no ext4"),
         (layout.DATA.offset + 1024 + 56, b"\0\0", "file systems: data: e2fsck: .*valid: nothing to repair"),
@@ -107,6 +110,8 @@ def test_u_boot_without_a_boot_script_is_named(sound: Path) -> None:
         ({"/etc/fw_env.config": b"/dev/mmcblk0 0x4400 0x2000\n"}, r"fw_env.config is .*valid: /dev/mmcblk0 0x800000"),
         ({"/etc/fw_env.config": b"/dev/mmcblk0 zero\n"}, r"fw_env.config: .*valid: lines of device, offset, size"),
         ({"/boot/verity": None}, r"hash tree: /boot/verity is not in slot A"),
+        ({f"{payload.LOADER}/spl-0": None}, "boot loader: /usr/lib/cyclone-capture/boot-loader/spl-0 is not in slot A"),
+        ({f"{payload.LOADER}/spl-0": PLACE_1}, "boot loader: SPL copy 3 is not slot A's spl-0"),
         ({"/etc/fw_env.config": None}, "/etc/fw_env.config is not in slot A"),
         ({"/etc/rauc/system.conf": b"[slot.rootfs.0]\ndevice=/dev/sda1\nbootname=A\n"}, "slots .*sda1.*valid: .*'B'"),
         ({"/etc/rauc/system.conf": b"device=x"}, "system.conf: .*valid: RAUC's system.conf"),
@@ -194,7 +199,7 @@ def test_all_damage_is_said_at_once(sound: Path, capsys: pytest.CaptureFixture[s
     with written(sound, HEADER, b"XX"), written(sound, HEADER + 65536, b"XX"):
         with pytest.raises(UserError, match=r"no sound image(.|\n)*SPL copy 0(.|\n)*SPL copy 1"):
             verification.require(sound)
-        with pytest.raises(UserError, match="not sound, 2 wrong"):
+        with pytest.raises(UserError, match="not sound, 4 wrong"):
             verification.run(Choice(), str(sound))
     assert "wrong  structure        SPL copy 1: validation word" in capsys.readouterr().out
 
