@@ -8,10 +8,10 @@ of them: a new U-Boot goes to the place that does not boot, and SPL for it follo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from firmware import layout
+from firmware.proof import Read
 
 LOADER = "boot-loader"
 CARRIED = ("spl-0", "u-boot.img")  # what a new card has
@@ -38,7 +38,7 @@ def layout_text() -> str:
     return json.dumps(facts, indent=2) + "\n"
 
 
-def faults(read: Callable[[int, int], bytes], slot: dict[str, bytes], folder: str) -> list[str]:
+def faults(read: Read, slot: dict[str, bytes], folder: str) -> list[str]:
     """What of a new card's boot loader is not what `slot` carries in `folder` for the first place of U-Boot.
 
     `read` gives bytes of the card by offset and size. SPL says nowhere else where it looks for U-Boot: one that is

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from firmware import layout, uboot_image
 
@@ -40,6 +41,16 @@ class MbrEntry:
     type: int
     offset: int
     size: int
+
+
+def reader(stream: BinaryIO) -> Read:
+    """Bytes of `stream` by offset and size."""
+
+    def read(offset: int, size: int) -> bytes:
+        stream.seek(offset)
+        return stream.read(size)
+
+    return read
 
 
 def partitions(sector: bytes) -> list[MbrEntry]:
@@ -149,11 +160,7 @@ def check(image: Path) -> list[str]:
     if image.stat().st_size != layout.IMAGE_BYTES:
         return [f"{image.name} has {image.stat().st_size} bytes (valid: {layout.IMAGE_BYTES})"]
     with image.open("rb") as stream:
-
-        def read(offset: int, size: int) -> bytes:
-            stream.seek(offset)
-            return stream.read(size)
-
+        read = reader(stream)
         entries = partitions(read(0, layout.SECTOR_BYTES))
         if not entries:
             return [f"{image.name} has no partition table"]

@@ -85,11 +85,7 @@ def examine(image: Path, config: str = "") -> list[Finding]:
     if image.stat().st_size != layout.IMAGE_BYTES:
         return found  # nothing is where it would be looked for
     with image.open("rb") as stream:
-
-        def read(offset: int, size: int) -> bytes:
-            stream.seek(offset)
-            return stream.read(size)
-
+        read = proof.reader(stream)
         script = uboot_image.environment(read(U_BOOT, layout.BOOT.end - U_BOOT))
         slot = FileSystem(image, layout.SLOT_A.offset)
         carried = slot.extract([f"{payload.LOADER}/{name}" for name in boot_loader.CARRIED])

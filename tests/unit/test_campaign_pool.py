@@ -145,7 +145,7 @@ def test_trouble_is_raised_behind_what_the_others_have_seen() -> None:
 
 
 def test_cuts_that_have_not_begun_are_not_made_behind_a_violation() -> None:
-    under_way, begun = threading.Event(), []
+    under_way, told, begun, found = threading.Event(), threading.Event(), [], []
 
     def make(_board: Board, one: Cut) -> Seen:
         begun.append(one.number)
@@ -153,23 +153,13 @@ def test_cuts_that_have_not_begun_are_not_made_behind_a_violation() -> None:
             assert under_way.wait(SECONDS)
             return Seen(one, "", trouble="has not answered")
         under_way.set()
+        assert told.wait(SECONDS)
         return good(one)
 
-    def first(_board: Board, one: Cut) -> Seen:
-        seen = make(_board, one)
-        return seen if one.number == 1 or one.number > 2 else wait_for_the_first(seen)
-
-    ended = threading.Event()
-
-    def wait_for_the_first(seen: Seen) -> Seen:
-        assert ended.wait(SECONDS)
-        return seen
-
-    found = []
-    played, play = cast(Any, Stand()), cast(Any, first)
-    for seen, _name, _seconds in campaign_pool.run(played, cuts("write", "write", "write", "instant"), play):
+    wanted, played, play = cuts("write", "write", "write", "instant"), cast(Any, Stand()), cast(Any, make)
+    for seen, _name, _seconds in campaign_pool.run(played, wanted, play):
         found.append(seen.cut.number)
-        ended.set()
+        told.set()
     assert sorted(begun) == [1, 2]
     assert found == [1, 2], "the one under way was made to its end"
 

@@ -141,31 +141,32 @@ def test_cut_at_an_instant_goes_to_and_fro(played: Played) -> None:
         assert campaign.violations(seen) == []
 
 
-@pytest.mark.parametrize("played", ["1"], indirect=True)
-@pytest.mark.parametrize("way", ["recorded", "live"])
-def test_cut_that_cannot_be_looked_at_is_a_violation(played: Played, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+def cut_that_fails(played: Played, monkeypatch: pytest.MonkeyPatch, way: str) -> Seen:
+    """A cut whose board cannot be looked at."""
+
     def examine(*_words: object) -> Seen:
         raise TargetError("board-7", "sha256sum: /data/campaign: No such file or directory")
 
     monkeypatch.setattr(played.live, "examine", examine)
     cut: Any = getattr(campaign_run, f"cut_{way}")
     where = played if way == "live" else played.live
-    (said,) = campaign.violations(cut(where, Cut(1, "write", 0.5, False), played.record))
+    seen: Seen = cut(where, Cut(1, "write", 0.5, False), played.record)
+    return seen
+
+
+@pytest.mark.parametrize("played", ["1"], indirect=True)
+@pytest.mark.parametrize("way", ["recorded", "live"])
+def test_cut_that_cannot_be_looked_at_is_a_violation(played: Played, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    (said,) = campaign.violations(cut_that_fails(played, monkeypatch, way))
     assert said.endswith("/data/campaign: No such file or directory")
 
 
 @pytest.mark.parametrize("played", ["1"], indirect=True)
 @pytest.mark.parametrize("way", ["recorded", "live"])
 def test_trouble_of_this_computer_is_no_violation(played: Played, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
-    def examine(*_words: object) -> Seen:
-        raise TargetError("board-7", "the connection was closed")
-
-    monkeypatch.setattr(played.live, "examine", examine)
     monkeypatch.setattr(played.live, "is_killed", True)
-    cut: Any = getattr(campaign_run, f"cut_{way}")
-    where = played if way == "live" else played.live
     with pytest.raises(TargetError, match=r"QEMU has ended, and not by a power cut: .*qemu.log"):
-        cut(where, Cut(1, "write", 0.5, False), played.record)
+        cut_that_fails(played, monkeypatch, way)
     assert played.said[-1] == "off"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware import fit, flat_tree
+from firmware import fit, flat_tree, recipe
 from firmware.errors import UserError
 from firmware.fit import Slot
 from tests.unit import fitting_slot
@@ -34,6 +34,11 @@ def changed(slot: Slot, path: str, content: bytes) -> Slot:
 
 def said(slot: Slot, compatible: str = "cyclone-capture-sockit") -> str:
     return "\n".join(fit.check(slot, compatible))
+
+
+def test_programs_are_those_that_the_recipes_install() -> None:
+    places = {file.to for each in recipe.load_all() for file in each.files}
+    assert places >= set(fit.PROGRAMS)
 
 
 @pytest.mark.parametrize("path", fit.NEEDED)
