@@ -117,14 +117,21 @@ class Commands:
         self._say(f"slot {booted} is committed")
 
     def revert(self, reason: str) -> None:
-        """Go back to the other slot: record `reason`, then reboot. Raises Failure."""
+        """Go back to the other slot: record `reason`, then reboot. Raises Failure.
+
+        RAUC may be what is broken in this slot. The board reboots without it, too, and comes here again: that costs an
+        attempt, and without any left U-Boot takes the other slot.
+        """
         state, booted = self._state(), self._system.booted()
         trial = self._trial(state, booted)
         self._store.save(state._replace(trial=trial._replace(failed=trial.failed or reason)))
         self._say(f"slot {booted} is reverted: {trial.failed or reason}")
         self._keep_log()
-        self._system.mark("active", "other")
-        self._system.mark("bad", "booted")
+        for verb, which in (("active", "other"), ("bad", "booted")):
+            try:
+                self._system.mark(verb, which)
+            except Failure as failure:
+                self._say(f"not marked, another boot costs an attempt: {failure}")
         self._system.reboot()
 
     def health(self) -> str:
