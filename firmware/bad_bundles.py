@@ -64,7 +64,7 @@ class Workshop:
         """The good bundle with a signature by other keys, which rauc itself may refuse to make."""
         content = self.good.read_bytes()
         old = self.folder / f"{name}.old"
-        old.write_bytes(content[self.signature : -SIZE_BYTES])
+        old.write_bytes(bundle.read_signature(self.good))
         openssl = [tool.need("openssl", "openssl"), "cms", "-binary"]
         manifest = self.folder / f"{name}.manifest"
         tool.capture([*openssl, "-verify", "-noverify", "-inform", "DER", "-in", str(old), "-out", str(manifest)])
@@ -84,8 +84,7 @@ class Workshop:
     @property
     def signature(self) -> int:
         """Where the signature of the good bundle begins."""
-        content = self.good.read_bytes()
-        return len(content) - SIZE_BYTES - int.from_bytes(content[-SIZE_BYTES:], "big")
+        return self.good.stat().st_size - SIZE_BYTES - len(bundle.read_signature(self.good))
 
 
 Edit = Callable[[bytearray], None]

@@ -143,18 +143,25 @@ def copy_sparse(source: Path, target: Path) -> None:
     tool.capture(["cp", "--reflink=auto", "--sparse=always", source, target])
 
 
-def strip_signature(bundle: Path, out: Path) -> Path:
-    """A copy of `bundle` whose signature is gone. Raises ToolError: it is no bundle."""
+def read_signature(bundle: Path) -> bytes:
+    """The CMS signature (DER) that a bundle ends with, its size behind it. Raises ToolError: it is no bundle."""
     size = bundle.stat().st_size
     with bundle.open("rb") as stream:
-        stream.seek(size - SIZE_BYTES)
+        stream.seek(max(0, size - SIZE_BYTES))
         signature = int.from_bytes(stream.read(SIZE_BYTES), "big")
         if not 0 < signature < size - SIZE_BYTES:
             raise ToolError(["rauc"], 0, f"{bundle} does not end with a signature")
-        shutil.copyfile(bundle, out)
+        stream.seek(size - SIZE_BYTES - signature)
+        return stream.read(signature)
+
+
+def strip_signature(bundle: Path, out: Path) -> Path:
+    """A copy of `bundle` whose signature is gone. Raises ToolError: it is no bundle."""
+    signature = len(read_signature(bundle))
+    shutil.copyfile(bundle, out)
     out.chmod(0o644)
     with out.open("r+b") as stream:
-        stream.truncate(size - SIZE_BYTES - signature)
+        stream.truncate(bundle.stat().st_size - SIZE_BYTES - signature)
         stream.seek(0, 2)
         stream.write(bytes(SIZE_BYTES))
     return out

@@ -16,6 +16,7 @@ TargetError for a failed installation; an upgrade that was undone is no exceptio
 
 from __future__ import annotations
 
+import datetime
 import functools
 import hashlib
 import json
@@ -23,6 +24,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,8 +46,15 @@ COMMIT_SECONDS = 300.0  # a board that captures at its limit, or an emulated one
 LOADER_THERE = "the boot loader is this one already"
 REVERT_SECONDS = 30.0  # the network may go down before the answer has come
 
+OUT_OF_TIME = (
+    "the clock says {:%Y-%m-%d %H:%M} UTC, and by that the bundle's signature is not valid: {} (valid: a clock that is "
+    "right, by `sudo timedatectl set-time`; or a signer whose certificate is valid then)"
+)
 JUDGED = ("passed", "none")  # of the health of a boot: nothing is waited for any more
-ASK = 'cat "$1" && printf "\\0" && cat "$2" && printf "\\0" && exec field-update status --json --wait "$3"'
+ASK = (
+    'cat "$1" && printf "\\0" && cat "$2" && printf "\\0" && date +%s && printf "\\0" && '
+    'exec field-update status --json --wait "$3"'
+)
 
 Status = dict[str, Any]
 
@@ -83,10 +92,13 @@ PLAN = Plan()
 
 @dataclass(frozen=True)
 class Survey:
-    """What a board says of itself: its release, the keyring that it trusts, and its `field-update status`."""
+    """What a board says of itself: its release, the keyring that it trusts, its clock's time in seconds since 1970,
+    and its `field-update status`.
+    """
 
     release: dict[str, str]
     keyring: str
+    time: int
     status: Status
 
 
@@ -162,12 +174,12 @@ def survey(target: Target, offer: Offer) -> Survey:
     command = ["sh", "-c", ASK, "sh", RELEASE, KEYRING, str(STATUS_SECONDS)]
     texts = target.output(command, sudo=True, timeout=STATUS_SECONDS + 40).split("\0")
     try:
-        release, keyring, now = json.loads(texts[0]), texts[1], json.loads(texts[2])
+        release, keyring, at, now = json.loads(texts[0]), texts[1], int(texts[2]), json.loads(texts[3])
     except (ValueError, IndexError) as error:
         raise TargetError(target.name, f"says nothing of itself that can be used: {error}") from error
     if (board := release["board"]) != offer.board:
         raise UserError(f"{target.name} is a {board}, the bundle is for {offer.board} (valid: --board={board})")
-    return Survey(release, keyring, now if now["health"] in JUDGED else verdict(target))
+    return Survey(release, keyring, at, now if now["health"] in JUDGED else verdict(target))
 
 
 def install(target: Target, offer: Offer, found: Survey, plan: Plan = PLAN, say: Say = show) -> Outcome | None:
@@ -180,6 +192,8 @@ def install(target: Target, offer: Offer, found: Survey, plan: Plan = PLAN, say:
         say(f"{target.name} runs {version} already, in slot {slot}")
         return Outcome("unchanged", slot, version)
     content = check_content(offer, found.keyring)
+    if content and (wrong := inspection.out_of_time(offer.bundle, found.keyring, found.time)):
+        raise transfer.not_ready(target, [OUT_OF_TIME.format(datetime.datetime.fromtimestamp(found.time, UTC), wrong)])
     asks = ["--bytes", str(content.rootfs_bytes), *(["--allow-downgrade"] * content.downgrade)] if content else []
     ready = found.status.get("checks_on_install")  # an older version's `install` does not look itself
     if plan.dry_run or not ready:

@@ -5,6 +5,7 @@
 the board does; then its parts are checked against each other (`firmware/fit.py`). A bundle that is encrypted to boards
 cannot be looked into here: that was done when it was made. A bundle of the same SHA-256 is inspected once a day with a
 keyring: what the build has just inspected need not be unpacked again to be offered (certificates end, hence the day).
+A board goes by its own clock, which begins at the build of its slot: `out_of_time` verifies the signature at that time.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import configparser
 import datetime
 import json
+import re
 import tempfile
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from firmware import bundle as bundles
 from firmware import file_system, fit, flat_tree, tool
 from firmware.errors import ToolError, UserError
 from firmware.stage import Stage
@@ -25,6 +28,7 @@ DOWNGRADE = "allow-downgrade"  # a file beside the manifest: field_update/admiss
 ENCRYPTED = "Encrypted bundle detected"
 FORMATS = ("verity", "crypt")  # templates/update/system.conf.j2: what the boards take
 FOUND = "content.json"
+OUT_OF_TIME = re.compile(r"certificate (is not yet valid|has expired)")
 CODE = tuple(Path(str(module.__file__)) for module in (fit, flat_tree, file_system))
 _SEEING = threading.Lock()
 
@@ -69,6 +73,23 @@ def inspect_once(bundle: Path, keyring: str, sha256: str) -> Content | None:
         made = Stage("inspection", texts=texts, files=(Path(__file__), *CODE)).make(work)
     raw = json.loads((made / FOUND).read_text(encoding="utf-8"))
     return Content(**raw) if raw else None
+
+
+def out_of_time(bundle: Path, keyring: str, at: int) -> str:
+    """What OpenSSL, which RAUC verifies by, says of certificates out of their time at `at` (seconds since 1970), or "".
+
+    For a bundle that `inspect` has found sound and not encrypted.
+    """
+    with tempfile.TemporaryDirectory(prefix="inspection-") as name:
+        trusted, signature = Path(name) / "keyring.pem", Path(name) / "signature.der"
+        trusted.write_text(keyring, encoding="utf-8")
+        signature.write_bytes(bundles.read_signature(bundle))
+        argv = ["cms", "-verify", "-binary", "-inform", "DER", "-in", str(signature), "-CAfile", str(trusted)]
+        try:
+            tool.capture([tool.need("openssl", "openssl"), *argv, "-attime", str(at), "-out", f"{name}/manifest"])
+        except ToolError as error:
+            return found[0] if (found := OUT_OF_TIME.search(error.tail)) else ""  # all else is for RAUC to say
+        return ""
 
 
 _VALID = "a bundle in verity format, whole, signed by a key that the board trusts"

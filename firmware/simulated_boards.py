@@ -72,7 +72,7 @@ class SimulatedBoard:
         if words[0] == "sh":  # the survey of firmware/deploy.py
             release, keyring = (self._file(path) for path in words[4:6])
             status, said, _ = self._status([])
-            return status, f"{release}\0{keyring}\0{said.decode()}".encode(), b""
+            return status, f"{release}\0{keyring}\0{int(time.time())}\0{said.decode()}".encode(), b""
         return 0, self._file(words[-1]).encode(), b""
 
     def _file(self, path: str) -> str:

@@ -30,6 +30,7 @@ def play(folder: Path, monkeypatch: pytest.MonkeyPatch) -> PlayedBoard:
 
     monkeypatch.setattr(tunnel, "serve", serve)
     monkeypatch.setattr(inspection, "inspect", lambda _bundle, _keyring: CONTENT)
+    monkeypatch.setattr(inspection, "out_of_time", lambda _bundle, _keyring, _at: "")
     monkeypatch.setattr(deploy, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(transfer, "RETRY_SECONDS", 0.0)
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
@@ -68,6 +69,7 @@ class PlayedBoard(ssh.Target):
         self.drops = 0
         self.old = False  # its `field-update install` does not look itself whether it is ready
         self.survey = self.log = ""
+        self.clock = 1_700_000_000
 
     def connect(self, timeout: float = 0) -> None:
         """It is always there."""
@@ -114,7 +116,7 @@ class PlayedBoard(ssh.Target):
             return ssh.Result(0, self._release(), "")
         if command[0] == "sh":
             said = self.run(["field-update", "status"]).stdout
-            return ssh.Result(0, self.survey or f"{self._release()}\0keyring\0{said}", "")
+            return ssh.Result(0, self.survey or f"{self._release()}\0keyring\0{self.clock}\0{said}", "")
         assert command[0] == "field-update"
         self.commands.append(command[1])
         answers = {"status": self._status, "install": self._install, "commit": self._commit, "revert": self._revert}

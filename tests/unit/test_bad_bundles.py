@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import shutil
 from pathlib import Path
@@ -51,6 +52,23 @@ def test_bad_bundle_is_refused(shop: Workshop, name: str) -> None:
 def test_good_bundle_is_taken(shop: Workshop) -> None:
     found = inspection.inspect(shop.good, shop.inputs.signer.authority)
     assert found == inspection.Content("cyclone-capture-sockit", "1.2.3", 4 << 20, False)
+
+
+@pytest.mark.parametrize(
+    ("year", "said"), [(2024, "certificate is not yet valid"), (2026, ""), (2031, "certificate has expired")]
+)
+def test_certificate_is_judged_by_the_boards_clock(shop: Workshop, tmp_path: Path, year: int, said: str) -> None:
+    begin, end = (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) for year in (2025, 2030))
+    issued = keys.issue(tmp_path, keys.Keys(shop.inputs.signer.authority.parent), (begin, end))
+    made = shop.resigned(f"year-{year}", issued)
+    at = int(datetime.datetime(year, 6, 1, tzinfo=datetime.UTC).timestamp())
+    assert inspection.out_of_time(made, issued.authority.read_text(), at) == said
+
+
+def test_authority_is_judged_by_the_boards_clock_too(shop: Workshop) -> None:
+    trusted = shop.inputs.signer.authority.read_text()
+    assert inspection.out_of_time(shop.good, trusted, 86_400) == "certificate is not yet valid"
+    assert inspection.out_of_time(shop.good, trusted, shop.inputs.epoch) == ""
 
 
 def once(shop: Workshop, keyring: str) -> inspection.Content | None:

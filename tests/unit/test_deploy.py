@@ -160,13 +160,29 @@ def test_board_that_is_not_ready_gets_nothing(board: PlayedBoard, offer: Offer) 
     assert board.commands == ["status", "install", "status", "preflight"]
 
 
+def test_bundle_whose_signature_is_not_valid_by_the_boards_clock_is_not_sent(
+    board: PlayedBoard, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Path, str, int]] = []
+
+    def out_of_time(*what: Any) -> str:
+        asked.append(what)
+        return "certificate is not yet valid"
+
+    monkeypatch.setattr(inspection, "out_of_time", out_of_time)
+    with pytest.raises(TargetError, match=r"nothing was sent:\n *the clock says 2023-11-14 22:13 UTC, .*not yet valid"):
+        deploy.deploy(board, offer)
+    assert board.commands == ["status"]
+    assert asked == [(offer.bundle, "keyring", board.clock)]
+
+
 def test_board_with_an_older_field_update_is_asked_before(board: PlayedBoard, offer: Offer) -> None:
     board.old = True
     assert deploy.deploy(board, offer).action == "committed"
     assert board.commands[:3] == ["status", "preflight", "install"]
 
 
-@pytest.mark.parametrize("said", ["nonsense", "{}\0keyring", "{}\0keyring\0nonsense"])
+@pytest.mark.parametrize("said", ["nonsense", "{}\0keyring", "{}\0keyring\0nonsense\0{}", "{}\0keyring\0001\0nonsense"])
 def test_board_that_says_nothing_of_use(board: PlayedBoard, offer: Offer, said: str) -> None:
     board.survey = said
     with pytest.raises(TargetError, match="says nothing of itself that can be used"):

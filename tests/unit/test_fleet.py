@@ -145,6 +145,7 @@ def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Offer:
 
     monkeypatch.setattr(tunnel, "serve", serve)
     monkeypatch.setattr(inspection, "inspect", lambda _bundle, _keyring: Content("cyclone-capture-x1", "2.0", 1, False))
+    monkeypatch.setattr(inspection, "out_of_time", lambda _bundle, _keyring, _at: "")
     monkeypatch.setattr(deploy, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(transfer, "RETRY_SECONDS", 0.0)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
