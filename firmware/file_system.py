@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware import tool
-from firmware.ext4 import quoted
+from firmware.ext4 import BLOCK_BYTES, quoted
 
 E2FSCK_SECONDS = 120.0
 E2FSCK_LINES = 200  # more are not waited for
@@ -57,6 +57,15 @@ class FileSystem:
         # a line is /inode/mode/uid/gid/name/size/
         fields = [line.split("/") for line in said.splitlines() if line.startswith("/")]
         return sorted(field[5] for field in fields if len(field) > 6 and field[5] not in ("", ".", ".."))
+
+    def owner(self, byte: int) -> str:
+        """Path of the file that holds this byte of the file system; where it is when no file does."""
+        with tempfile.TemporaryDirectory(prefix="extract-") as name:
+            block = self._debugfs(Path(name), [f"icheck {byte // BLOCK_BYTES}"]).splitlines()[-1]
+            inode = block.partition("\t")[2]
+            said = self._debugfs(Path(name), [f"ncheck {inode}"]) if inode.isdigit() else ""
+        paths = [line.partition("\t")[2] for line in said.splitlines() if line.startswith(f"{inode}\t")]
+        return paths[0] if paths else f"byte {byte:#x}"
 
     def faults(self) -> str:
         """What e2fsck finds to repair, or an empty text; nothing is written."""

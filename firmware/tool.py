@@ -68,6 +68,7 @@ def capture(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="replace",  # a name in somebody's file system may be of any bytes
         check=False,
     )
     if done.returncode:

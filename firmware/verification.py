@@ -10,6 +10,7 @@
     slot's settings   fw_env.config, RAUC's system.conf and fstab name the layout's places; the release is the board's;
                       resolved board file and lock are there (firmware/provenance.py)
     hash tree         behind slot A's file system, and agrees with each of its blocks (firmware/verity.py)
+    private keys      there are none in slot A and data (firmware/private_keys.py)
     U-Boot's config   every line that SPL, layout and boot script rely on took effect, by the names of its release
                       (firmware/uboot_config.py); needs the build's `.config`
     file systems      e2fsck(8) finds nothing to repair in slot A and data
@@ -33,6 +34,7 @@ from firmware import (
     manifest,
     paths,
     payload,
+    private_keys,
     proof,
     provenance,
     release,
@@ -96,6 +98,7 @@ def examine(image: Path, config: str = "") -> list[Finding]:
     found.append(Finding("slot's files", tuple(check_files(loaded, files)), ", ".join(loaded)))
     found.append(Finding("slot's settings", tuple(check_settings(files)), ", ".join(SETTINGS)))
     found.append(_hash_tree(image, files))
+    found.append(_private_keys(image))
     found.append(_configuration(files, config))
     places = (("slot A", slot), ("data", FileSystem(image, layout.DATA.offset)))
     faults = [
@@ -206,6 +209,15 @@ def _hash_tree(image: Path, files: dict[str, bytes]) -> Finding:
     else:
         fault = f"{verity.MARK} is not in slot A (valid: as the engines put it there)"
     return Finding("hash tree", (fault,) if fault else (), "agrees with each block of slot A")
+
+
+def _private_keys(image: Path) -> Finding:
+    wrong = [
+        f"{name}: {path} holds a private key (valid: none; a board makes its own, at its first boot)"
+        for name, place in (("slot A", layout.SLOT_A), ("data", layout.DATA))
+        for path in private_keys.faults(image, place.offset, place.end)
+    ]
+    return Finding("private keys", tuple(wrong), "none in slot A and data")
 
 
 def _configuration(files: dict[str, bytes], config: str) -> Finding:

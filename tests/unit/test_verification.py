@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from firmware import board as boards
-from firmware import boot_loader, image, layout, payload, render, rendering, verification
+from firmware import boot_loader, identity, image, layout, payload, render, rendering, verification
 from firmware.choice import Choice
 from firmware.errors import UserError
 from firmware.provenance import BOARD_FILE, LOCK_FILE, board_text, debian_lock
@@ -20,6 +20,7 @@ from tests.unit.test_proof import HEADER, UBOOT, make_spl
 
 pytestmark = pytest.mark.unit
 SLOT = layout.SLOT_A.offset
+KEY = identity.new_key().private.encode()
 PLACE_1 = boot_loader.marked(make_spl(), 1)
 
 
@@ -117,6 +118,10 @@ def test_u_boot_without_a_boot_script_is_named(sound: Path) -> None:
         ({"/etc/rauc/system.conf": b"device=x"}, "system.conf: .*valid: RAUC's system.conf"),
         ({"/etc/fstab": b"/dev/mmcblk0p3 /data ext4 x\n"}, "/etc/fstab does not mount /dev/mmcblk0p4 on /data"),
         ({"/usr/share/cyclone-capture/release.json": b"{}"}, r"release.json names no board .valid: .*sockit"),
+        (
+            {"/root/.ssh/id_ed25519": KEY},
+            r"private keys: slot A: /root/.ssh/id_ed25519 holds a private key .valid: none",
+        ),
         ({BOARD_FILE: None}, "board.json is not in slot A"),
         ({BOARD_FILE: b"{}"}, r"board.json: Field required .valid: the resolved board file"),
         (
