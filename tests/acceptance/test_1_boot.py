@@ -15,6 +15,7 @@ from tests.acceptance import logs
 from tests.acceptance.under_test import COMMAND_SECONDS, UnderTest
 
 pytestmark = pytest.mark.acceptance
+DHCP = (("udp", 68), ("udp", 546))  # its client's, bound to the wired interface
 ROOT = "/sys/block/dm-0"  # made by the boot script, docs/interfaces.md, "Boot"
 
 
@@ -184,11 +185,11 @@ def test_name_and_machine_id_are_the_cards(unit: UnderTest) -> None:
 @pytest.mark.promise("security")
 def test_nothing_else_listens_on_the_network(unit: UnderTest) -> None:
     found = set()
-    for line in unit.output("ss", "-H", "-ltn").splitlines():
-        address, _, port = line.split()[3].rpartition(":")
+    for line in unit.output("ss", "-H", "-ltun").splitlines():
+        protocol, (address, _, port) = line.split()[0], line.split()[4].rpartition(":")
         if not address.startswith(("127.", "[::1]")):
-            found.add(int(port))
-    assert found - {22, STREAM_PORT} == set()
+            found.add((protocol, int(port)))
+    assert found - {("tcp", 22), ("tcp", STREAM_PORT), *DHCP} == set()
 
 
 @pytest.mark.promise("security")

@@ -109,6 +109,14 @@ FAULTS: tuple[Fault, ...] = (
         "systemctl stop open",
     ),
     Fault(
+        "a UDP port is open",
+        ("test_nothing_else_listens_on_the_network",),
+        "systemd-run --quiet --unit=open python3 -c "
+        "\"import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 8099)); time.sleep(3600)\"; "
+        "until ss -Hlun | grep -q :8099; do sleep 0.1; done",
+        "systemctl stop open",
+    ),
+    Fault(
         "device open to everybody",
         ("test_device_belongs_to_its_group_only",),
         "chmod 666 /dev/capture0",
