@@ -48,6 +48,18 @@ def test_kill_by_the_out_of_memory_killer_is_survived_and_the_recording_repaired
 
 
 @pytest.mark.slow
+def test_service_that_hangs_is_ended_by_its_watchdog_and_the_recording_repaired(linux: Linux) -> None:
+    wait_for(linux, '"open": true')
+    control(linux, "record", "--start", "--name=hung", "--rate=2MiB")
+    wait(linux, f"grep -q bytes {RECORDINGS}/hung.journal")
+    hung = shell(linux, "systemctl show -P MainPID captured; systemctl kill --signal=STOP captured").strip()
+    wait(linux, f'now=$(systemctl show -P MainPID captured) && test "$now" != 0 && test "$now" != {hung}')
+    wait_for(linux, '"repaired": \\["hung: cut off while it was written')
+    assert "Watchdog timeout" in journal(linux)
+    shell(linux, f"cd {RECORDINGS} && sha256sum -c hung.sha256")
+
+
+@pytest.mark.slow
 def test_full_disk_ends_the_recording_not_the_stream_and_its_files_are_whole(linux: Linux, tmp_path: Path) -> None:
     """Really full: nothing is kept free for others, and the recording needs a new file when there is no room."""
     configure(linux, "[disk]\nmin_free_bytes = 0\nrotate_bytes = 8388608\n")
