@@ -9,6 +9,7 @@
     slot's files      each file that the script loads is in slot A, and is what its name says
     slot's settings   fw_env.config, RAUC's system.conf and fstab name the layout's places; the release is the board's;
                       resolved board file and lock are there (firmware/provenance.py)
+    environment       read and changed by fw_printenv and fw_setenv as U-Boot saves it (firmware/saved_environment.py)
     hash tree         behind slot A's file system, and agrees with each of its blocks (firmware/verity.py)
     private keys      there are none in slot A and data (firmware/private_keys.py)
     U-Boot's config   every line that SPL, layout and boot script rely on took effect, by the names of its release
@@ -38,6 +39,7 @@ from firmware import (
     proof,
     provenance,
     release,
+    saved_environment,
     uboot_config,
     uboot_image,
     verity,
@@ -97,6 +99,9 @@ def examine(image: Path, config: str = "") -> list[Finding]:
     files = slot.extract([*loaded, *SETTINGS, verity.MARK])
     found.append(Finding("slot's files", tuple(check_files(loaded, files)), ", ".join(loaded)))
     found.append(Finding("slot's settings", tuple(check_settings(files)), ", ".join(SETTINGS)))
+    if script and FW_ENV in files:
+        wrong = saved_environment.faults(script, files[FW_ENV].decode("utf-8", "replace"))
+        found.append(Finding("environment", tuple(wrong), "fw_printenv and fw_setenv agree with U-Boot"))
     found.append(_hash_tree(image, files))
     found.append(_private_keys(image))
     found.append(_configuration(files, config))
