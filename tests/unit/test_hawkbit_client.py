@@ -124,6 +124,12 @@ def test_attributes_fit_the_server() -> None:
     assert configuration.attributes("x1", "h", "1.0", {"booted": ""})["slot"] == "unknown"
 
 
+def test_damaged_slot_is_told() -> None:
+    said = "slot A is damaged: data block 7"
+    assert configuration.attributes("x1", "h", "1.0", {"booted": "A", "damage": said})["damage"] == said
+    assert configuration.attributes("x1", "h", "1.0", {"booted": "A", "damage": ""})["damage"] == "none"
+
+
 @pytest.mark.parametrize(("kind", "key"), [("target", "auth_token"), ("gateway", "gateway_token")])
 def test_configuration(kind: str, key: str) -> None:
     text = configuration.text(FOUND._replace(token=kind), "x1-0", SECRET, {"board": "x1"})

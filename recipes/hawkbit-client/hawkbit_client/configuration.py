@@ -80,6 +80,7 @@ def attributes(board: str, hostname: str, version: str, status: dict[str, Any]) 
         "hostname": hostname,
         "version": version,
         "slot": status.get("booted") or "unknown",
+        "damage": status.get("damage") or "none",
         "upgrade": last.get("event") or "none",
         "upgrade_version": last.get("version") or "none",
         "upgrade_reason": last.get("reason") or "none",
