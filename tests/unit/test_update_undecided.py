@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ sys.path.insert(0, str(paths.ROOT / "recipes" / "field-update"))
 
 from field_update.commands import Commands
 from field_update.state import INSTALLED, Event, State, Store, Trial, as_json
-from field_update.system import Check, Failure
+from field_update.system import Check, Failure, run_checks
 
 pytestmark = pytest.mark.unit
 FOLDER = paths.ROOT / "recipes" / "field-update"
@@ -53,6 +54,19 @@ def test_slot_that_cannot_be_marked_is_left_by_its_attempts(tmp_path: Path) -> N
     board.slot = "A"
     Commands(board, tmp_path / "data", tmp_path / "run", said.append).boot()
     assert store.load()[0] == State(None, Event("reverted", "B", "2.0", "health: 10-units: rauc.service failed"))
+
+
+@pytest.mark.parametrize(("status", "said"), [(1, "rauc: no D-Bus"), (0, "status 0")])
+def test_version_whose_rauc_does_not_answer_is_not_healthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, said: str
+) -> None:
+    (tmp_path / "health.d").mkdir()
+    shutil.copy(FOLDER / "health.d" / "20-rauc", tmp_path / "health.d")
+    Shell(tmp_path).program(
+        "rauc", f"[ $1 = status ] && echo slots && [ {status} = 0 ] || {{ echo '{said}' >&2; exit 1; }}"
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    assert run_checks(tmp_path / "health.d", 10) == [Check("20-rauc", status == 0, said)]
 
 
 # ---- field-update is broken, or never begins: when-undecided ----
